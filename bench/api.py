@@ -1,0 +1,135 @@
+"""What a method sees of the suite: the batch, the data description, its own card, and the class it extends.
+
+A method file imports this module and ``bench.registry``, nothing else of the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+View = Literal["images", "pairs", "sequences", "transformations"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch, on the run's device.
+
+    Attributes:
+        x: observations (batch, time, *observation), float32 in [0, 1]; an image has time 1, a pair time 2.
+        index: rows of the training set, int64 (batch,).
+        step: optimiser steps done before this batch, 0 … n_steps - 1.
+        n_steps: length of the whole training; schedules read ``step / n_steps``.
+        transformation: which transformation acted, only for methods whose card says ``supervised``.
+        extras: further arrays that the method's ``DataSpec.extras`` announced.
+    """
+
+    x: Tensor
+    index: Tensor
+    step: int
+    n_steps: int
+    transformation: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a method may know of the data before it sees any.
+
+    Attributes:
+        observation_shape: (channels, height, width), or (features,) for audio frames.
+        n_frames: time steps of one training item: 1 for images, 2 for pairs.
+        n_train: number of training items.
+        n_sequences: number of distinct sequences, where items are cut from longer ones.
+    """
+
+    observation_shape: tuple[int, ...]
+    n_frames: int
+    n_train: int
+    n_sequences: int = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Parameters every method has; published values are the defaults of each method's own config.
+
+    ``batch_size`` counts items of the method's view (pairs for the view ``pairs``). Budgets override any field.
+    """
+
+    n_steps: int = 300_000
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """The metadata of a method.
+
+    Attributes:
+        title: the name as papers print it.
+        paper: citation.
+        summary: one sentence: what the method does.
+        family: "static", "temporal", "sequential", "transformation" or "reference".
+        view: how the data is offered to it.
+        budgets: overrides of the config for "smoke", "quick", "standard" and "paper".
+        verified: what our implementation was checked against, in words.
+        source: paper equation or table, and the authors' file where we follow it.
+        supervised: receives the transformation's name during training.
+        batch_dependent: codes of one observation depend on the others encoded with it.
+        reads_factors: scored from the ground truth itself (the oracle alone).
+        notes: differences from the paper, traps, and what the codes are.
+    """
+
+    title: str
+    paper: str
+    summary: str
+    family: Literal["static", "temporal", "sequential", "transformation", "reference"]
+    view: View
+    budgets: Mapping[str, Mapping[str, Any]]
+    verified: str
+    source: str
+    supervised: bool = False
+    batch_dependent: bool = False
+    reads_factors: bool = False
+    notes: str = ""
+
+
+class Method(nn.Module):
+    """A trainable representation: built from (config, data spec), trained by the suite's one loop.
+
+    A subclass offers ``losses`` (trained by gradient) or ``fit`` (trained at once), and any of the capabilities that
+    the suite looks for by name:
+
+    - ``encode(x) -> (batch, time, n_latents)``: posterior means, float32; the suite calls it in eval mode, without
+      gradients and without autocast;
+    - ``decode(codes) -> (n, *observation)`` in [0, 1] from codes (n, n_latents);
+    - ``log_weights``, ``parts``, ``sample_prior``, ``generate``, ``transform``, ``infer_amounts``: see docs/adding.md;
+    - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, at most ``fit_rows`` rows;
+    - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``.
+    """
+
+    card: ClassVar[MethodCard]
+    players: ClassVar[tuple[str, ...]] = ("model",)
+    fit_rows: ClassVar[int] = 5_000
+
+    def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
+        """Scalar float32 terms; ``"loss"`` is minimised over that player's parameters only.
+
+        Called once per step for each of ``players`` in order. Draws come from ``generator`` (on the batch's device).
+        """
+        raise TypeError(f"{type(self).__name__} is not trained by gradient")
+
+    def player_parameters(self, player: str) -> list[nn.Parameter]:
+        """Parameters that ``player`` owns: all of them for one player, else those of the submodule of that name."""
+        if len(self.players) == 1:
+            return list(self.parameters())
+        return list(getattr(self, player).parameters())
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """An optimiser per player, for methods that need another than Adam with the config's learning rate."""
+        return {}

@@ -1,0 +1,161 @@
+"""What every data set says of itself: its card, its factors, where its bytes came from, and its cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+FactorKind = Literal["categorical", "ordinal", "cyclic", "continuous"]
+SourceKind = Literal["official", "generated", "bundled", "user"]
+
+
+@dataclass(frozen=True)
+class FactorSpace:
+    """Names, sizes and kinds of the factors of variation.
+
+    Attributes:
+        names: one per factor.
+        sizes: number of values, 0 for a continuous factor.
+        kinds: "categorical", "ordinal", "cyclic" or "continuous".
+        dynamic: for sequences, whether the factor may change over time.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    kinds: tuple[FactorKind, ...]
+    dynamic: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.sizes) == len(self.kinds) == len(self.dynamic):
+            raise ValueError(f"factor space: names, sizes, kinds and dynamic differ in length: {self}")
+
+    @property
+    def is_discrete(self) -> bool:
+        """Every factor has finitely many values."""
+        return "continuous" not in self.kinds
+
+    @property
+    def continuous_names(self) -> tuple[str, ...]:
+        return tuple(n for n, kind in zip(self.names, self.kinds, strict=True) if kind == "continuous")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data came from; part of a row's identity.
+
+    Attributes:
+        kind: "official" files, "generated" here, "bundled" inside a dependency, or the "user"'s own.
+        fingerprint: sha256 of the files' content (user and official files); empty for generated data.
+        note: what a table's footnote should say of it.
+    """
+
+    kind: SourceKind
+    fingerprint: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What is known of a data set before it is opened; it decides which methods and metrics apply.
+
+    Attributes:
+        observation_shape: (channels, height, width) or (features,).
+        views: the views it offers.
+        factors: its labelled factors.
+        has_grid: every combination of factor values exists and can be rendered.
+        render_is_random: two renders of one factor vector differ.
+    """
+
+    observation_shape: tuple[int, ...]
+    views: tuple[str, ...]
+    factors: FactorSpace
+    has_grid: bool = False
+    render_is_random: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """The metadata of a data set.
+
+    Attributes:
+        describe: config -> DataInfo, without opening anything.
+        source: (config, data root) -> Source, cheap; raises FileNotFoundError that says what to run.
+        budgets: overrides of the config for each budget (sizes of pools and caches).
+        files: official files, for humans and for ``bench data``.
+        version: raised when what the code produces changes.
+    """
+
+    title: str
+    paper: str
+    summary: str
+    license: str
+    describe: Callable[[Any], DataInfo]
+    source: Callable[[Any, Path], Source]
+    budgets: Mapping[str, Mapping[str, Any]]
+    verified: str
+    files: tuple[str, ...] = ()
+    notes: str = ""
+    version: int = 1
+
+
+class DataStore:
+    """Hands a data set's function its files and a place to keep arrays that are dear to make.
+
+    Args:
+        root: folder with one folder per data set of official files (``--data-root`` or ``BENCH_DATA``).
+        cache: folder for prepared arrays; created when first written to.
+        key: identity of the opened data set (name, version, resolved config, source).
+    """
+
+    def __init__(self, root: Path, cache: Path, key: str) -> None:
+        self.root = root
+        self.cache = cache
+        self.key = key
+
+    def find(self, *parts: str) -> Path | None:
+        """The file at ``root/parts…``, or None where there is none."""
+        path = self.root.joinpath(*parts)
+        return path if path.is_file() else None
+
+    def cached(self, name: str, build: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array called ``name`` of this data set, memory-mapped read-only; built and kept on first use."""
+        digest = hashlib.sha256(f"{self.key}|{name}".encode()).hexdigest()[:20]
+        path = self.cache / f"{digest}-{name}.npy"
+        if not path.exists():
+            array = build()
+            self.cache.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=self.cache, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                os.replace(partial, path)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(partial)
+                raise
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError):
+            # A cache file cut short (disk full, power loss) is made again rather than reported.
+            path.unlink()
+            return self.cached(name, build)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text per value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Statistics, tables, figures and leaderboard pages made from stored rows."""

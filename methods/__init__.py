@@ -1,0 +1,1 @@
+"""Methods: one file each, and the networks and objective terms they share."""
