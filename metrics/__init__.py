@@ -1,0 +1,1 @@
+"""Metrics of disentanglement: plain functions on arrays, importable without torch."""
