@@ -7,11 +7,13 @@ floors; ``oracle`` is the ceiling of the metrics.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from sklearn import decomposition
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from bench.api import DataSpec, Method, MethodCard, MethodConfig
@@ -167,7 +169,7 @@ class PCA(LinearCodes):
         budgets=BUDGETS,
         verified="Recovers mixed independent sources.",
         source="scikit-learn FastICA (parallel, logcosh) after PCA to n_latents, on at most 5,000 frames.",
-        notes="Codes have unit variance on the frames it was fitted on.",
+        notes="Codes have unit variance on the fitted frames. Stops after 1,000 steps, converged or not.",
     ),
 )
 class ICA(LinearCodes):
@@ -180,10 +182,11 @@ class ICA(LinearCodes):
             ValueError: fewer frames or values a frame than latents.
         """
         pca, scores = self._fit_pca(x, generator)
-        ica = decomposition.FastICA(
-            whiten="unit-variance", max_iter=2_000, tol=1e-4, random_state=_sklearn_seed(generator)
-        )
-        ica.fit(scores.astype(np.float64))
+        ica = decomposition.FastICA(whiten="unit-variance", max_iter=1_000, random_state=_sklearn_seed(generator))
+        with warnings.catch_warnings():
+            # Components that are nearly Gaussian have no rotation to converge to; the last one is as good as any.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            ica.fit(scores.astype(np.float64))
         # The scores have mean 0, so the two linear maps compose without an offset.
         self._keep(analysis=ica.components_ @ pca.components_, synthesis=ica.mixing_.T @ pca.components_)
 
