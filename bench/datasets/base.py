@@ -128,15 +128,23 @@ class DataStore:
 
     def cached(self, name: str, build: Callable[[], np.ndarray]) -> np.ndarray:
         """The array called ``name`` of this data set, memory-mapped read-only; built and kept on first use."""
+        return self._kept(name, lambda path: _save(path, build()))
+
+    def cached_rows(
+        self, name: str, n_rows: int, build: Callable[[slice], np.ndarray], chunk: int = 4096
+    ) -> np.ndarray:
+        """As ``cached``, for an array too large to build in memory: ``build`` makes the rows of a slice, in order."""
+        return self._kept(name, lambda path: _save_rows(path, n_rows, build, chunk))
+
+    def _kept(self, name: str, write: Callable[[Path], None]) -> np.ndarray:
         digest = hashlib.sha256(f"{self.key}|{name}".encode()).hexdigest()[:20]
         path = self.cache / f"{digest}-{name}.npy"
         if not path.exists():
-            array = build()
             self.cache.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(dir=self.cache, suffix=".part")
+            os.close(handle)
             try:
-                with os.fdopen(handle, "wb") as file:
-                    np.save(file, array, allow_pickle=False)
+                write(Path(partial))
                 os.replace(partial, path)
             except BaseException:
                 with suppress(FileNotFoundError):
@@ -147,7 +155,22 @@ class DataStore:
         except (ValueError, EOFError):
             # A cache file cut short (disk full, power loss) is made again rather than reported.
             path.unlink()
-            return self.cached(name, build)
+            return self._kept(name, write)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:  # np.save would add a suffix to a bare path
+        np.save(file, array, allow_pickle=False)
+
+
+def _save_rows(path: Path, n_rows: int, build: Callable[[slice], np.ndarray], chunk: int) -> None:
+    array: np.ndarray | None = None
+    for start in range(0, n_rows, chunk):
+        rows = build(slice(start, min(start + chunk, n_rows)))
+        if array is None:
+            shape = (n_rows, *rows.shape[1:])
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=shape)
+        array[start : start + len(rows)] = rows
 
 
 def file_sha256(path: Path) -> str:
