@@ -1,0 +1,81 @@
+"""The command line. Each command lives in its own module and is imported only when it is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bench import __version__
+from bench.registry import UsageError
+
+COMMANDS = {
+    "run": ("bench.cli.run", "Train and score methods on data sets, then print the comparison."),
+    "table": ("bench.cli.table", "Print the comparison tables of stored rows."),
+    "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
+    "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
+    "leaderboard": ("bench.cli.leaderboard", "Write leaderboards/ from stored rows."),
+    "list": ("bench.cli.list", "List methods, data sets or metrics."),
+    "show": ("bench.cli.show", "Show the card of a method, data set or metric."),
+    "data": ("bench.cli.data", "Look at data sets."),
+}
+
+
+class Commands(click.Group):
+    """Imports a command's module when it is asked for, so that ``bench --help`` needs neither torch nor pandas."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(COMMANDS[name][0]).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"no command '{args[0]}'.{hint} `bench --help` lists them.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bench")
+def cli() -> None:
+    """Compare disentanglement methods on the same data, metrics and seeds, with honest uncertainty.
+
+    Example: bench run --methods slowvae,betavae --datasets natural_sprites
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit code 0, 1 (some runs failed or were stopped) or 2 (bad usage, one line says why)."""
+    try:
+        code = cli.main(arguments, prog_name="bench", standalone_mode=False)
+    except click.ClickException as error:
+        code = complain(error.format_message())
+    except click.Abort:
+        code = complain("stopped", code=1)
+    except UsageError as error:
+        code = complain(str(error))
+    except BrokenPipeError:
+        # `bench table | head` is no error; the pipe must be replaced, or Python complains again at exit
+        sys.stdout = None  # type: ignore[assignment]
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def complain(text: str, code: int = 2) -> int:
+    """Print one line to standard error; returns the exit code."""
+    click.echo(f"bench: {' '.join(text.split())}", err=True)
+    return code

@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.registry import UsageError
+
+results_option = click.option(
+    "--results", default="results", show_default=True, metavar="DIR", help="The store: rows, artifacts, tables, figures."
+)
+data_root_option = click.option(
+    "--data-root", metavar="DIR", help="Folder of official data files, one folder per data set. [default: $BENCH_DATA]"
+)
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--methods``, ``--datasets`` and ``--budget`` to choose among stored rows by name."""
+    for option in (
+        click.option("--methods", metavar="NAMES", help="Only these methods: a,b"),
+        click.option("--datasets", metavar="NAMES", help="Only these data sets: a,b"),
+        click.option("--budget", metavar="NAME", help="Only this budget: smoke, quick, standard or paper."),
+    ):
+        command = option(command)
+    return command
+
+
+def stored_rows(
+    results: str, methods: str | None = None, datasets: str | None = None, budget: str | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the store that match.
+
+    Raises:
+        UsageError: no store, nothing stored, or nothing that matches.
+    """
+    from bench.store import Store
+
+    folder = Path(results)
+    if not (folder / "rows").is_dir():
+        raise UsageError(f"no rows in {folder}; make some with `bench run`, or name another store with --results DIR")
+    rows = list(Store(folder).rows())
+    found = rows
+    for key, text in (("method", methods), ("dataset", datasets), ("budget", budget)):
+        if text is None:
+            continue
+        names = {name.strip() for name in text.split(",")}
+        there = sorted({row["spec"][key] for row in rows})
+        unknown = names - set(there)
+        if unknown:
+            raise UsageError(f"no stored rows of {key} '{sorted(unknown)[0]}' in {folder}; there are {', '.join(there)}")
+        found = [row for row in found if row["spec"][key] in names]
+    if not found:
+        raise UsageError(f"no rows in {folder} match; `bench table --rows` lists all")
+    return found

@@ -1,0 +1,146 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.options import data_root_option, results_option
+from bench.registry import UsageError
+
+
+@click.command("run")
+@click.option("--methods", required=True, metavar="LIST", help="NAME[key=v1,v2,key=v],… ; several values make a grid.")
+@click.option("--datasets", required=True, metavar="LIST", help="The same grammar for data sets.")
+@click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="3 means seeds 0, 1, 2; 3,7 means those.")
+@click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or paper.")
+@click.option("--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.")
+@click.option("--protocol", default="", help="quick, locatello2019 or slowvae2021. [default: by budget]")
+@click.option("--references/--no-references", default=False, help="Add the reference points of every table.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu, or cuda:0,cuda:1,…")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes. [default: one per core or GPU]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Torch threads per worker.")
+@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@click.option("--score-every", type=click.IntRange(0), default=0, metavar="STEPS", help="Score during training too.")
+@click.option("--checkpoint-seconds", type=click.FloatRange(0), default=20.0, show_default=True, hidden=True)
+@click.option("--retry", type=click.Choice(["failed"]), help="Run stored failed or diverged runs again.")
+@click.option("--dry-run", is_flag=True, help="Count the runs and estimate the time; train and write nothing.")
+@results_option
+@data_root_option
+def command(results: str, data_root: str | None, dry_run: bool, workers: int | None, **asked: Any) -> int:
+    """Train each method on each data set with several seeds, score it, and print the comparison.
+
+    What the store already holds is not done again, and an interrupted run goes on from its checkpoint:
+    repeat the same command.
+
+    \b
+    Examples:
+      bench run --methods slowvae,betavae --datasets natural_sprites
+      bench run --methods betavae[beta=1,4,8] --datasets natural_sprites[form=continuous] --seeds 5 --dry-run
+    """
+    from bench import grid as grids
+    from bench.estimate import expected_seconds
+    from bench.opening import Folders
+    from bench.provenance import now
+    from bench.runner import plan
+    from bench.spec import BUDGETS
+    from bench.store import Store
+    from bench.worker import Options
+
+    if asked["budget"] not in BUDGETS:
+        raise UsageError(f"--budget is one of {', '.join(BUDGETS)}; got '{asked['budget']}'")
+    folders = Folders.from_environment(results, data_root)
+    store = Store(folders.results)
+    store.check_writable()
+    request = _request(asked)
+    devices, n_workers = grids.resolve_devices(asked["devices"], workers, asked["threads"])
+    grid = grids.build(request, folders, devices[0])
+    retry_before = now() if asked["retry"] else ""
+    options = Options(folders, devices, request.metrics, asked["checkpoint_seconds"], retry_before)
+    plan_ = plan(grid, store, options, set_aside=not dry_run)
+    expected, basis = expected_seconds(plan_.todo, store, devices[0])
+    if dry_run:
+        _print_plan(grid, plan_, expected, basis, n_workers, devices)
+        return 0
+    return _run(grid, plan_, options, n_workers, expected)
+
+
+def _request(asked: dict[str, Any]) -> Any:
+    from bench import registry
+    from bench.grid import Request
+    from bench.selection import parse_seeds
+    from metrics.registry import split_ids
+
+    metrics = None
+    if asked["metrics"] is not None:
+        metrics = tuple(split_ids(asked["metrics"]))
+        if not metrics:
+            raise UsageError("--metrics is empty; leave it out for the protocol's own set")
+    methods = asked["methods"]
+    if asked["references"]:
+        named = {item.partition("[")[0].strip() for item in methods.split(",")}
+        references = [name for name, entry in registry.methods().items() if entry.card.family == "reference"]
+        methods = ",".join([methods, *(name for name in references if name not in named)])
+    return Request(
+        methods, asked["datasets"], parse_seeds(asked["seeds"]), asked["budget"], asked["protocol"], metrics,
+        asked["precision"], asked["threads"], asked["score_every"],
+    )  # fmt: skip
+
+
+def _print_plan(
+    grid: Any, plan_: Any, expected: dict[str, float], basis: str, workers: int, devices: tuple[str, ...]
+) -> None:
+    from bench.progress import clock
+
+    for note in plan_.notes:
+        click.echo(f"bench: {note}", err=True)
+    cells: dict[tuple[str, str], int] = {}
+    for spec in plan_.todo:
+        cells[spec.method, spec.dataset] = cells.get((spec.method, spec.dataset), 0) + 1
+    for (method, dataset), count in cells.items():
+        one = [expected[spec.hash] for spec in plan_.todo if (spec.method, spec.dataset) == (method, dataset)]
+        click.echo(f"{method:<16} {dataset:<18} {count:>4} runs of about {clock(sum(one) / count)}")
+    for spec, reason in grid.skipped:
+        click.echo(f"{spec.label}: skipped, {reason}")
+    click.echo(f"{len(plan_.todo)} runs to do, {len(plan_.stored)} stored already, {len(grid.skipped)} do not apply")
+    if plan_.todo:
+        total = max(sum(expected.values()) / workers, max(expected.values()))
+        click.echo(f"about {clock(total)} with {workers} worker(s) on {', '.join(devices)}, judged by {basis}")
+
+
+def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, float]) -> int:
+    from bench.cli import display
+    from bench.cli.results import write_results
+    from bench.progress import clock
+    from bench.runner import run
+    from bench.store import Store
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        with display.make() as shown:
+            for note in plan_.notes:
+                shown.note(note)
+            shown.note(f"{len(plan_.todo)} runs to do with {workers} worker(s), {len(plan_.stored)} stored already")
+            outcome = run(plan_, grid, options, workers, expected, shown)
+    finally:
+        signal.signal(signal.SIGTERM, old)
+    store = Store(options.folders.results)
+    if outcome.interrupted:
+        left = len(plan_.todo) - sum(outcome.finished.values())
+        click.echo(f"bench: stopped with {left} run(s) to go; the same command goes on where they were", err=True)
+        return 1
+    rows = [store.read(spec) for spec in grid.runs] + [store.read(spec) for spec, _ in grid.skipped]
+    write_results([row for row in rows if row is not None], Path(options.folders.results))
+    bad = [row for row in rows if row is not None and row["status"] in ("failed", "diverged")]
+    for row in bad:
+        spec = row["spec"]
+        what = f"{spec['method']} on {spec['dataset']}, seed {spec['seed']}"
+        click.echo(f"bench: {what}: {row['status']}, {row['reason']} (row {row['hash']})", err=True)
+    click.echo(f"bench: {sum(outcome.finished.values())} runs in {clock(outcome.seconds)}", err=True)
+    return 1 if bad else 0

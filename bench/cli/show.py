@@ -1,0 +1,86 @@
+"""``bench show``: the card of one method, data set or metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bench import registry
+from bench.registry import UsageError, did_you_mean
+
+
+@click.command("show")
+@click.argument("name")
+def command(name: str) -> int:
+    """Show the card of a method, data set or metric: source, parameters, budgets, bounds, how it was verified.
+
+    Example: bench show slowvae
+    """
+    from metrics.registry import UnknownMetric, cards, metric
+
+    methods, datasets, metrics = registry.methods(), registry.datasets(), cards()
+    if name in methods or name in datasets:
+        entry = methods.get(name) or datasets[name]
+        _fields(name, entry.card)
+        _parameters(entry)
+        return 0
+    try:
+        if name.partition("[")[0] in metrics:
+            _metric(name if name in metrics else metric(name).id)
+            return 0
+    except UnknownMetric as error:
+        raise UsageError(str(error)) from None
+    near = did_you_mean(name, [*methods, *datasets, *metrics])
+    raise UsageError(f"nothing is called '{name}'.{near} `bench list methods|datasets|metrics` shows all names.")
+
+
+def _fields(name: str, card: Any) -> None:
+    click.echo(name)
+    for field in dataclasses.fields(card):
+        value = getattr(card, field.name)
+        if field.name in ("budgets", "outputs") or callable(value) or value in ("", (), None, {}) or field.name == "name":
+            continue
+        if isinstance(value, Mapping):
+            value = "; ".join(str(key) + (f": {text}" if text else "") for key, text in value.items())
+        _line(field.name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+
+
+def _parameters(entry: registry.Entry) -> None:
+    """Defaults, and beside each what the budgets put instead."""
+    click.echo("  parameters (default, and what a budget puts instead)")
+    for field in dataclasses.fields(entry.config):
+        changed = [f"{budget} {values[field.name]}" for budget, values in entry.card.budgets.items() if field.name in values]
+        click.echo(f"    {field.name:<16} {field.default!s:<10} {', '.join(changed)}".rstrip())
+
+
+def _metric(metric_id: str) -> None:
+    from metrics.registry import cards, metric
+
+    name = metric_id.partition("[")[0]
+    card = cards()[name]
+    _fields(metric_id, card)
+    click.echo("  numbers (bounds; direction; floor and ceiling on dSprites' factor sizes)")
+    ids = [metric_id] if metric_id != name else [f"{name}[{v}]" if v else name for v in card.variants]
+    for one in ids:
+        for suffix, output in metric(one).outputs.items():
+            low, high = ("−∞" if output.bounds[0] is None else output.bounds[0]), output.bounds[1]
+            direction = "higher is better" if output.higher_is_better else "lower is better"
+            ends = f"floor {_number(output.floor)}, ceiling {_number(output.ceiling)}"
+            click.echo(f"    {one}{suffix}: [{low}, {'∞' if high is None else high}]; {direction}; {ends}")
+            if output.note:
+                _line("", output.note, indent=6)
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:g}"
+
+
+def _line(label: str, text: str, indent: int = 2) -> None:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    head = " " * indent + (f"{label:<18}" if label else "")
+    click.echo(textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head)))

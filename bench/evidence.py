@@ -1,0 +1,167 @@
+"""From (method, data) to the named arrays that metrics ask for.
+
+A metric's ``needs`` are names of this module. ``available`` answers before anything trains which names a method on a
+data set will offer; ``gather`` makes them. Nothing else decides applicability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.api import Method
+from bench.datasets.base import DataInfo, DataStore
+from bench.randomness import EVALUATION_SEED, stream, torch_stream
+from metrics.protocols import Protocol
+
+CHUNK = 256  # frames encoded at once: larger only costs memory on a CPU
+
+
+def available(method: type[Method], info: DataInfo) -> set[str]:
+    """Names of the arrays that this method on this data set will offer."""
+    names: set[str] = set()
+    has_codes = hasattr(method, "encode") or method.card.reads_factors
+    if has_codes:
+        names |= {"codes", "factors", "codes_test", "factors_test"}
+        if info.has_grid and not info.render_is_random:
+            names |= {"grid_codes", "factor_sizes", "sampler"}
+    if hasattr(method, "encode") and hasattr(method, "decode"):
+        names |= {"observations", "reconstructions"}
+    return names
+
+
+def evaluation_rows(data: Any, dataset_id: str, store: DataStore, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Observations (n, *observation) and factors (n, k) of the protocol's train then test rows; the same for all runs."""
+    n = protocol.n_draw + protocol.n_test
+    drawn: list[Any] = []
+
+    def draw() -> Any:
+        if not drawn:
+            drawn.append(data.labelled(n, stream(EVALUATION_SEED, dataset_id, "evaluation"), view="images"))
+        return drawn[0]
+
+    name = f"evaluation-{n}"
+    x = store.cached(f"{name}-x", lambda: np.asarray(draw().x[:, 0]))
+    factors = store.cached(f"{name}-factors", lambda: np.asarray(draw().factors[:, 0]))
+    return x, factors
+
+
+def to_observations(frames: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Frames uint8 or float32 → float32 tensor in [0, 1] on ``device``, same shape."""
+    x = torch.from_numpy(np.array(frames)).to(device)  # a copy: frames may be a read-only memory map
+    return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
+
+
+@torch.inference_mode()
+def encode(method: Method, frames: np.ndarray, device: torch.device) -> np.ndarray:
+    """Codes (n, n_latents) float32 of frames (n, *observation), in eval mode and without autocast."""
+    method.eval()
+    pieces = []
+    for start in range(0, len(frames), CHUNK):
+        x = to_observations(frames[start : start + CHUNK], device)
+        pieces.append(method.encode(x[:, None])[:, 0].float().cpu().numpy())  # type: ignore[operator]
+    return np.concatenate(pieces)
+
+
+@torch.inference_mode()
+def decode(method: Method, codes: np.ndarray, device: torch.device) -> np.ndarray:
+    """Observations (n, *observation) float32 in [0, 1] of codes (n, n_latents)."""
+    method.eval()
+    pieces = []
+    for start in range(0, len(codes), CHUNK):
+        z = torch.from_numpy(codes[start : start + CHUNK]).to(device)
+        pieces.append(method.decode(z).float().cpu().numpy())  # type: ignore[operator]
+    return np.concatenate(pieces)
+
+
+class Evidence:
+    """The arrays of one trained method on one data set, each made when first asked for.
+
+    Args:
+        rows: observations and factors of ``evaluation_rows``.
+        seed: the run's seed, for codes that are random by definition (the oracle's padding).
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        data: Any,
+        dataset_id: str,
+        rows: tuple[np.ndarray, np.ndarray],
+        protocol: Protocol,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.method, self.data, self.dataset_id = method, data, dataset_id
+        self.x, self.factors = rows
+        self.protocol, self.device, self.seed = protocol, device, seed
+        self.all_codes = self._encode(self.x, self.factors)
+
+    def _encode(self, x: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        if self.method.card.reads_factors:
+            generator = torch_stream(self.seed, self.dataset_id, "oracle", torch.device("cpu"))
+            values = torch.from_numpy(np.ascontiguousarray(factors)).float()
+            return self.method.encode_factors(values, generator).numpy()  # type: ignore[operator]
+        return encode(self.method, x, self.device)
+
+    def gather(self, names: Collection[str]) -> dict[str, Any]:
+        """The named arrays.
+
+        Raises:
+            KeyError: a name that this module does not know.
+        """
+        return {name: self._makers()[name]() for name in names}
+
+    def _makers(self) -> Mapping[str, Callable[[], Any]]:
+        n = self.protocol.n_draw
+        return {
+            "codes": lambda: self.all_codes[:n],
+            "factors": lambda: np.asarray(self.factors[:n]),
+            "codes_test": lambda: self.all_codes[n:],
+            "factors_test": lambda: np.asarray(self.factors[n:]),
+            "observations": lambda: self._held_out(),
+            "reconstructions": lambda: decode(self.method, self.all_codes[n:][: self.n_shown], self.device),
+            "factor_sizes": lambda: np.array(self.data.info.factors.sizes),
+            "grid_codes": self._grid_codes,
+            "sampler": lambda: self._sample,
+        }
+
+    @property
+    def n_shown(self) -> int:
+        """Test rows that are decoded: as many as a stable mean needs, no more (floats of a frame are 16 kB)."""
+        return min(1_000, len(self.all_codes) - self.protocol.n_draw)
+
+    def _held_out(self) -> np.ndarray:
+        frames = self.x[self.protocol.n_draw :][: self.n_shown]
+        return to_observations(frames, torch.device("cpu")).numpy()
+
+    def _grid_codes(self) -> np.ndarray:
+        """Codes of every cell, C order of the factor tuple; rendered and encoded in pieces, frames never kept."""
+        sizes = self.data.info.factors.sizes
+        total, step, pieces = int(np.prod(sizes)), 8_192, []
+        for start in range(0, total, step):
+            cells = np.stack(np.unravel_index(np.arange(start, min(start + step, total)), sizes), axis=1)
+            pieces.append(self._sample(cells, stream(EVALUATION_SEED, self.dataset_id, "grid")))
+        return np.concatenate(pieces)
+
+    def _sample(self, factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._encode(self.data.render(factors, rng), factors)
+
+
+def save_codes(path: Path, codes: np.ndarray, factors: np.ndarray, n_train: int) -> None:
+    """Keep what was scored, so that a new metric needs no training: HDF5 with ``codes``, ``factors``, ``n_train``."""
+    import os
+
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    with h5py.File(partial, "w") as file:
+        file.create_dataset("codes", data=codes)
+        file.create_dataset("factors", data=factors)
+        file.attrs["n_train"] = n_train
+    os.replace(partial, path)

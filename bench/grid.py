@@ -1,0 +1,182 @@
+"""From what was selected to the list of runs, with everything that cannot apply found before anything trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import registry, selection
+from bench.api import DataSpec
+from bench.datasets.base import DataInfo, Source
+from bench.evidence import available
+from bench.opening import Folders, describe, resolve_source
+from bench.registry import UsageError
+from bench.spec import BUDGETS, RunSpec
+from bench import metric_choice
+from metrics import scoring
+
+N_FRAMES = {"images": 1, "pairs": 2}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, as text and plain values."""
+
+    methods: str
+    datasets: str
+    seeds: tuple[int, ...]
+    budget: str = "quick"
+    protocol: str = ""
+    metrics: tuple[str, ...] | None = None
+    precision: str = "auto"
+    threads: int = 1
+    score_every: int = 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a request.
+
+    Attributes:
+        runs: what can be trained and scored, in the order typed, seeds outermost so that a table fills evenly.
+        skipped: (spec, reason) for each pair that does not apply; one per seed.
+    """
+
+    runs: tuple[RunSpec, ...]
+    skipped: tuple[tuple[RunSpec, str], ...]
+
+
+def build(request: Request, folders: Folders, device: str) -> Grid:
+    """Resolve a request.
+
+    Raises:
+        UsageError: anything that cannot be, in one line: names, parameters, files, or nothing that applies.
+    """
+    if request.budget not in BUDGETS:
+        raise UsageError(f"--budget is one of {', '.join(BUDGETS)}; got '{request.budget}'")
+    protocol = request.protocol or ("quick" if request.budget in ("smoke", "quick") else "locatello2019")
+    try:
+        wanted = metric_choice.wanted(request.metrics, protocol)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    precision = resolve_precision(request.precision, device)
+    methods = _methods(request)
+    datasets = _datasets(request, folders)
+    runs, skipped = [], []
+    for seed in request.seeds:
+        for name, config, source, info in datasets:
+            for method, method_config in methods:
+                view = registry.method(method).card.view
+                spec = RunSpec(
+                    method, dataclasses.asdict(method_config), name, dataclasses.asdict(config), source.kind,
+                    source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
+                    request.score_every if method_config.n_steps else 0,
+                )  # fmt: skip
+                reason = refusal(method, method_config, name, info, wanted)
+                if reason:
+                    skipped.append((spec, reason))
+                else:
+                    runs.append(spec)
+    if not runs:
+        spec, reason = skipped[0]
+        raise UsageError(f"{spec.method} on {spec.dataset}: {reason}. Nothing of this selection can run.")
+    repeated = len(runs) + len(skipped) - len({spec.hash for spec in runs} | {spec.hash for spec, _ in skipped})
+    if repeated:
+        raise UsageError(f"the selection names {repeated} run(s) twice: {request.methods} on {request.datasets}")
+    return Grid(tuple(runs), tuple(skipped))
+
+
+def refusal(method: str, config: Any, dataset: str, info: DataInfo, wanted: Sequence[str]) -> str:
+    """Why this method cannot run on this data set, or the empty string."""
+    entry = registry.method(method)
+    if entry.card.view not in info.views:
+        return f"needs the view '{entry.card.view}'; {dataset} offers {', '.join(info.views)}"
+    data = DataSpec(info.observation_shape, N_FRAMES.get(entry.card.view, 8), n_train=1)
+    try:
+        entry.target(config, data)
+    except ValueError as error:
+        return str(error).removeprefix(f"{method}: ")
+    ids, refused = scoring.applicable(
+        available(entry.target, info), info.factors.is_discrete, wanted, continuous=info.factors.continuous_names
+    )
+    if not ids:
+        return "none of the metrics applies: " + "; ".join(sorted(set(refused.values())))
+    return ""
+
+
+def resolve_precision(asked: str, device: str) -> str:
+    """``auto`` is bfloat16 where the device has instructions for it, else float32.
+
+    Raises:
+        UsageError: another word.
+    """
+    if asked in ("float32", "bfloat16"):
+        return asked
+    if asked != "auto":
+        raise UsageError(f"--precision is auto, float32 or bfloat16; got '{asked}'")
+    import torch
+
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    # without these instructions bfloat16 is emulated, slower than float32
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def resolve_devices(asked: str, workers: int | None, threads: int) -> tuple[tuple[str, ...], int]:
+    """Devices and number of workers of ``--devices auto|cpu|cuda:0,cuda:1``.
+
+    Raises:
+        UsageError: a device that is not there.
+    """
+    import torch
+
+    from bench.provenance import n_cores
+
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto":
+        names = tuple(f"cuda:{i}" for i in range(n_cuda)) or ("cpu",)
+    else:
+        names = tuple(name.strip() for name in asked.split(","))
+    for name in names:
+        known = name == "cpu" or (name.startswith("cuda:") and name[5:].isdigit() and int(name[5:]) < n_cuda)
+        if not known:
+            there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(n_cuda))])
+            raise UsageError(f"--devices: no device '{name}' here; there is {there}")
+    if len({name.split(":")[0] for name in names}) > 1:
+        raise UsageError(f"--devices mixes kinds: '{asked}'; rows of one table come from one kind of device")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--devices names a device twice: '{asked}'")
+    if names == ("cpu",):
+        return names, workers or max(1, n_cores() // threads)
+    return names, min(workers or len(names), len(names))
+
+
+def _methods(request: Request) -> list[tuple[str, Any]]:
+    found = []
+    for selected in selection.parse(request.methods, "--methods"):
+        entry = registry.method(selected.name)
+        budget = entry.card.budgets.get(request.budget, {})
+        config = selection.resolve_config(entry.config, budget, selected, "--methods")
+        for field, least in {"n_steps": 0, "batch_size": 1}.items():
+            value = getattr(config, field, least)
+            if value < least:
+                raise UsageError(f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)")
+        found.append((selected.name, config))
+    return found
+
+
+def _datasets(request: Request, folders: Folders) -> list[tuple[str, Any, Source, DataInfo]]:
+    found = []
+    for selected in selection.parse(request.datasets, "--datasets"):
+        entry = registry.dataset(selected.name)
+        budget = entry.card.budgets.get(request.budget, {})
+        config = selection.resolve_config(entry.config, budget, selected, "--datasets")
+        try:
+            config, source = resolve_source(selected.name, config, folders)
+        except (OSError, ValueError) as error:
+            raise UsageError(str(error)) from None
+        found.append((selected.name, config, source, describe(selected.name, config)))
+    return found

@@ -1,0 +1,89 @@
+"""Live progress: workers leave small files, the parent reads them and says what runs and how long it will take."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench.spec import RunSpec
+
+
+class Reporter:
+    """Writes ``progress.json`` of one run, at most twice a second.
+
+    Args:
+        folder: the run's artifacts.
+    """
+
+    def __init__(self, folder: Path, spec: RunSpec) -> None:
+        self.path = folder / "progress.json"
+        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0, "warnings": []}
+        self.last = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write(force=True)
+
+    def phase(self, name: str) -> None:
+        self.facts["phase"] = name
+        self._write(force=False)
+
+    def step(self, step: int, n_steps: int) -> None:
+        self.facts |= {"phase": "training", "step": step, "n_steps": n_steps, "fraction": step / n_steps}
+        self._write(force=False)
+
+    def warn(self, text: str) -> None:
+        self.facts["warnings"].append(text)
+        self._write(force=True)
+
+    def close(self) -> None:
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _write(self, force: bool) -> None:
+        now = time.monotonic()
+        if not force and now - self.last < 0.5:
+            return
+        self.last = now
+        partial = self.path.with_suffix(".part")
+        partial.write_text(json.dumps(self.facts), encoding="utf-8")
+        os.replace(partial, self.path)
+
+
+def read(artifacts: Path, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Progress of the runs under way, by hash."""
+    found = {}
+    for name in hashes:
+        with suppress(OSError, json.JSONDecodeError):
+            found[name] = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
+    return found
+
+
+def time_left(
+    expected: Mapping[str, float], running: Mapping[str, Mapping[str, Any]], spent: float, done: Collection[str]
+) -> float | None:
+    """Seconds until all runs are in, from the pace of this call; None until there is a pace to go by.
+
+    Args:
+        expected: predicted seconds of each run of this call; only their proportions matter.
+        running: what ``read`` gives.
+        spent: wall seconds since the first run started.
+        done: hashes already finished in this call.
+    """
+    total = sum(expected.values())
+    finished = sum(expected[name] for name in done if name in expected)
+    finished += sum(expected[name] * facts["fraction"] for name, facts in running.items() if name in expected)
+    if spent < 5 or finished < 0.01 * total:
+        return None
+    return (total - finished) * spent / finished
+
+
+def clock(seconds: float) -> str:
+    """``1 h 05 min``, ``3 min 20 s`` or ``45 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

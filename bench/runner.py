@@ -1,0 +1,119 @@
+"""``bench run``: plan, prepare, execute, show progress; then tables and figures are the command line's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bench import prepare, progress
+from bench.executor import execute, run_parallel
+from bench.grid import Grid
+from bench.spec import RunSpec
+from bench.store import CorruptRow, Store
+from bench.worker import Options, empty_row, is_done
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do.
+
+    Attributes:
+        todo: runs to train, continue, or score with further metrics.
+        stored: runs whose row is there.
+        notes: corrupt rows that were set aside.
+    """
+
+    todo: tuple[RunSpec, ...]
+    stored: tuple[RunSpec, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Outcome:
+    """How a call of ``bench run`` ended: number of runs by status, in this call and in the whole grid."""
+
+    finished: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+class Display(Protocol):
+    """Shows progress; ``bench.cli.display`` has one for terminals and one for plain output."""
+
+    def note(self, text: str) -> None: ...
+
+    def update(self, done: int, total: int, running: dict[str, dict[str, Any]], left: float | None) -> None: ...
+
+
+def plan(grid: Grid, store: Store, options: Options, *, set_aside: bool = True) -> Plan:
+    """Ask the store which runs of the grid are done; a corrupt row is set aside unless nothing may be written."""
+    todo, stored, notes = [], [], []
+    for spec in grid.runs:
+        try:
+            row = store.read(spec, set_aside=set_aside)
+        except CorruptRow as error:
+            notes.append(str(error))
+            row = None
+        (stored if row is not None and is_done(row, spec, options) else todo).append(spec)
+    return Plan(tuple(todo), tuple(stored), tuple(notes))
+
+
+def run(plan_: Plan, grid: Grid, options: Options, workers: int, expected: dict[str, float], display: Display) -> Outcome:
+    """Do what the plan lists; every run ends as a stored row unless this call is interrupted."""
+    store = Store(options.folders.results)
+    for spec, reason in grid.skipped:
+        if not store.row_path(spec).exists():
+            store.write(spec, empty_row(spec, "skipped", reason))
+    outcome, started = Outcome(), time.perf_counter()
+    done: list[str] = []
+
+    def show() -> None:
+        hashes = [spec.hash for spec in plan_.todo if spec.hash not in done]
+        running = progress.read(store.root / "artifacts", hashes)
+        left = progress.time_left(expected, running, time.perf_counter() - started, done)
+        display.update(len(done), len(plan_.todo), running, left)
+
+    try:
+        _prepare(plan_.todo, options, workers, display)
+        started = time.perf_counter()
+        with _repeatedly(show):
+            for name, status in execute(plan_.todo, options, workers):
+                done.append(name)
+                outcome.finished[status] = outcome.finished.get(status, 0) + 1
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display: Display) -> None:
+    jobs = prepare.jobs(specs)
+    if not jobs:
+        return
+    display.note(f"preparing {', '.join(sorted({spec.dataset for spec in jobs}))}")
+    calls = [(spec, options.folders) for spec in jobs]
+    for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
+        pass
+
+
+@contextmanager
+def _repeatedly(show: Callable[[], None], seconds: float = 0.5) -> Iterator[None]:
+    """Call ``show`` in a thread of its own until the block ends, and once more then."""
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(seconds):
+            show()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        show()

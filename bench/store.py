@@ -1,0 +1,159 @@
+"""The store: one JSON file per run under ``results/rows``, artifacts beside it, both written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bench.registry import UsageError
+from bench.spec import SCHEMA_VERSION, RunSpec
+
+STATUSES = ("done", "failed", "diverged", "skipped")
+
+
+class CorruptRow(ValueError):
+    """A stored row that cannot be read; the message names the file and what is wrong with it."""
+
+
+class Store:
+    """Rows and artifacts under one folder.
+
+    Args:
+        root: created on first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def check_writable(self) -> None:
+        """Raise UsageError where the folder cannot be used, before anything is written to it."""
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"--results {self.root} is a file; name a folder")
+        nearest = self.root
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise UsageError(f"--results {self.root} cannot be made: {nearest} is a file")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UsageError(f"--results {self.root} is not writable; choose another folder with --results DIR")
+
+    def row_path(self, spec: RunSpec) -> Path:
+        return self.root / "rows" / spec.dataset / spec.method / f"{spec.hash}.json"
+
+    def artifacts(self, spec_hash: str) -> Path:
+        """Folder of a run's large files (checkpoint, codes); not part of the shared results."""
+        return self.root / "artifacts" / spec_hash
+
+    def read(self, spec: RunSpec, *, set_aside: bool = True) -> dict[str, Any] | None:
+        """The stored row, or None. A corrupt one is set aside as ``*.json.bad`` and reported by raising.
+
+        Raises:
+            CorruptRow: after the file was renamed; the run counts as missing from then on.
+        """
+        path = self.row_path(spec)
+        try:
+            row = read_row(path)
+            if row is not None and row["hash"] != spec.hash:
+                raise CorruptRow(f"{path}: holds the row {row['hash']}")
+            return row
+        except CorruptRow as error:
+            if not set_aside:
+                raise
+            aside = path.with_suffix(".json.bad")
+            os.replace(path, aside)
+            raise CorruptRow(f"{error}; set aside as {aside.name}, the run is done again") from None
+
+    def write(self, spec: RunSpec, row: dict[str, Any]) -> Path:
+        """Store ``row`` whole or not at all."""
+        path = self.row_path(spec)
+        write_atomically(path, json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        return path
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All readable rows in the order of their paths; corrupt ones are left alone here."""
+        for path in sorted((self.root / "rows").glob("*/*/*.json")):
+            with suppress(CorruptRow):
+                row = read_row(path)
+                if row is not None:
+                    yield row
+
+    def find(self, prefix: str) -> dict[str, Any]:
+        """The row whose hash begins with ``prefix``.
+
+        Raises:
+            UsageError: none, or several.
+        """
+        found = [row for row in self.rows() if row["hash"].startswith(prefix)]
+        if len(found) == 1:
+            return found[0]
+        what = "no row" if not found else f"{len(found)} rows"
+        raise UsageError(f"{what} in {self.root}/rows with a hash that begins with '{prefix}'; `bench table --rows` lists them")
+
+    @contextmanager
+    def lock(self, spec_hash: str) -> Iterator[None]:
+        """Hold a run for this process; waits while another holds it. Freed by the system when the holder dies."""
+        import fcntl
+
+        path = self.root / "locks" / spec_hash
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def read_row(path: Path) -> dict[str, Any] | None:
+    """A row file's content, or None where there is no file.
+
+    Raises:
+        CorruptRow: not JSON, not a row, or of a newer schema.
+    """
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CorruptRow(f"{path}: unreadable ({error})") from None
+    problem = row_problem(row)
+    if problem:
+        raise CorruptRow(f"{path}: {problem}")
+    return row
+
+
+def row_problem(row: Any) -> str:
+    """What is wrong with a row's shape, or the empty string."""
+    if not isinstance(row, dict):
+        return "not a row"
+    for key, kind in {"schema": int, "hash": str, "spec": dict, "status": str, "metrics": dict, "cost": dict}.items():
+        if not isinstance(row.get(key), kind):
+            return f"'{key}' is missing or not a {kind.__name__}"
+    if row["schema"] > SCHEMA_VERSION:
+        return f"schema {row['schema']} is newer than this version of bench reads ({SCHEMA_VERSION})"
+    if row["status"] not in STATUSES:
+        return f"unknown status '{row['status']}'"
+    try:
+        expected = RunSpec.from_dict(row["spec"]).hash
+    except TypeError:
+        return "its spec lacks fields or has unknown ones"
+    return "" if expected == row["hash"] else f"its spec hashes to {expected}, not to {row['hash']}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise

@@ -1,0 +1,199 @@
+"""The one training loop: batches in, optimiser steps, curves and checkpoints out.
+
+Knows no method, no data set and no file name; it resumes from a checkpoint bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import checkpoint
+from bench.api import Batch, Method, MethodConfig
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its checkpoint is on disk."""
+
+
+class Diverged(Exception):
+    """The loss became infinite or NaN; the message says which term and when."""
+
+
+class Draws(Protocol):
+    """What the loop reads of a container's batch."""
+
+    x: Tensor
+    index: Tensor
+    transformation: Tensor | None
+    extras: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often the loop does what is not training.
+
+    Attributes:
+        log_every: steps between points of the curves (each the mean over the steps since the last).
+        checkpoint_seconds: wall time between checkpoints.
+        score_every: steps between calls of ``score``, 0 for never.
+    """
+
+    log_every: int
+    checkpoint_seconds: float = 20.0
+    score_every: int = 0
+
+
+@dataclass
+class Training:
+    """What training left behind.
+
+    Attributes:
+        curve: "step" and one list per loss term, equally long.
+        scores: {"step", "metrics"} for each scoring during training.
+        seconds, waiting: wall time of the steps and, within it, of waiting for data; summed over resumptions.
+    """
+
+    step: int = 0
+    curve: dict[str, list[float]] = field(default_factory=lambda: {"step": []})
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    waiting: float = 0.0
+
+
+def make_optimizers(method: Method, config: MethodConfig) -> dict[str, torch.optim.Optimizer]:
+    """The method's own optimisers, and Adam (fused) for every player it declares none for."""
+    optimizers = method.optimizers()
+    for player in method.players:
+        if player not in optimizers:
+            parameters = method.player_parameters(player)
+            optimizers[player] = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    return optimizers
+
+
+class Trainer:
+    """A method, its optimisers and its random streams, advanced step by step.
+
+    Args:
+        batches: rng -> endless iterator of draws; each draw depends on the generator's state alone.
+        rng: the data order; generator: the method's own noise, on the method's device.
+        precision: "bfloat16" runs ``losses`` under autocast.
+        path: the checkpoint file.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        config: MethodConfig,
+        batches: Callable[[np.random.Generator], Iterator[Draws]],
+        rng: np.random.Generator,
+        generator: torch.Generator,
+        precision: str,
+        path: Path,
+    ) -> None:
+        self.method, self.config, self.batches = method, config, batches
+        self.rng, self.generator, self.precision, self.path = rng, generator, precision, path
+        self.optimizers = make_optimizers(method, config) if config.n_steps else {}
+        self.done = Training()
+        self.sums: dict[str, Tensor] = {}
+
+    def restore(self) -> bool:
+        """Continue from the checkpoint if there is one; raises ``checkpoint.CorruptCheckpoint``."""
+        found = checkpoint.load(self.path)
+        if found is None:
+            return False
+        tensors, facts = found
+        try:
+            checkpoint.load_module(self.method, tensors)
+            checkpoint.load_optimizers(self.optimizers, tensors)
+            self.generator.set_state(tensors["generator"])
+            self.rng.bit_generator.state = facts["rng"]
+            self.done = Training(**facts["training"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise checkpoint.CorruptCheckpoint(f"{self.path}: {error}") from None
+        device = self.generator.device
+        self.sums = {name[5:]: t.to(device) for name, t in tensors.items() if name.startswith("sums/")}
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint; everything that the next step depends on is in it."""
+        tensors = checkpoint.module_tensors(self.method) | checkpoint.optimizer_tensors(self.optimizers)
+        tensors |= {"generator": self.generator.get_state()}
+        tensors |= {f"sums/{name}": tensor for name, tensor in self.sums.items()}
+        checkpoint.save(self.path, tensors, {"rng": self.rng.bit_generator.state, "training": vars(self.done)})
+
+    def run(
+        self,
+        schedule: Schedule,
+        *,
+        score: Callable[[], dict[str, float | None]] | None = None,
+        report: Callable[[int], None] = lambda step: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Training:
+        """Train to ``config.n_steps``.
+
+        Raises:
+            Interrupted: ``should_stop`` said so; a checkpoint was written.
+            Diverged: a loss term is not finite.
+        """
+        done, n_steps = self.done, self.config.n_steps
+        draws = self.batches(self.rng)
+        self.method.train()
+        last_save = started = time.perf_counter()
+        while done.step < n_steps:
+            before = time.perf_counter()
+            draw = next(draws)
+            done.waiting += time.perf_counter() - before
+            self.step(draw)
+            done.step += 1
+            if done.step % schedule.log_every == 0 or done.step == n_steps:
+                self._log(schedule.log_every)
+                report(done.step)
+            now = time.perf_counter()
+            done.seconds, started = done.seconds + now - started, now
+            if score and schedule.score_every and done.step % schedule.score_every == 0:
+                done.scores.append({"step": done.step, "metrics": score()})
+                self.method.train()
+                started = time.perf_counter()
+            if should_stop():
+                self.save()
+                raise Interrupted
+            if done.step == n_steps or now - last_save >= schedule.checkpoint_seconds:
+                self.save()
+                last_save = started = time.perf_counter()
+        return done
+
+    def step(self, draw: Draws) -> None:
+        """One batch: each player in turn, backward with respect to its own parameters, then its optimiser step."""
+        batch = Batch(draw.x, draw.index, self.done.step, self.config.n_steps, draw.transformation, draw.extras)
+        for player, optimizer in self.optimizers.items():
+            with torch.autocast(draw.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                terms = self.method.losses(batch, self.generator, player)
+            optimizer.zero_grad(set_to_none=True)
+            # inputs: no gradient reaches another player's parameters
+            terms["loss"].backward(inputs=[p for group in optimizer.param_groups for p in group["params"]])
+            optimizer.step()
+            prefix = "" if len(self.optimizers) == 1 else f"{player}/"
+            for name, term in terms.items():
+                key = prefix + name
+                self.sums[key] = self.sums[key] + term.detach() if key in self.sums else term.detach().clone()
+
+    def _log(self, log_every: int) -> None:
+        """Means of the terms since the last point; the only place where the loop waits for the device."""
+        curve, step = self.done.curve, self.done.step
+        since = (step - 1) % log_every + 1
+        values = {name: float(total) / since for name, total in self.sums.items()}
+        self.sums = {}
+        wrong = [name for name, value in values.items() if not np.isfinite(value)]
+        if wrong:
+            raise Diverged(f"{', '.join(wrong)} became {values[wrong[0]]} within {since} steps of step {step}")
+        curve["step"].append(step)
+        for name, value in values.items():
+            curve.setdefault(name, []).append(value)

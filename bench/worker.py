@@ -1,0 +1,339 @@
+"""One run, start to stored row, in whatever process calls it: open, train, encode once, score, write."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench import checkpoint, metric_choice, provenance
+from bench.api import Method
+from bench.evidence import Evidence, available, evaluation_rows, save_codes
+from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
+from bench.progress import Reporter
+from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
+from bench.spec import SCHEMA_VERSION, RunSpec
+from bench.store import CorruptRow, Store
+from bench.training import Diverged, Interrupted, Schedule, Trainer
+from metrics import scoring
+from metrics.protocols import protocol_named
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a worker must know that is not part of a run's identity.
+
+    Attributes:
+        devices: devices to share among workers; each worker claims one.
+        metrics: metric ids to score, None for the protocol's own list.
+        checkpoint_seconds: wall time between checkpoints.
+        retry_before: run again what was stored as failed or diverged before this moment (ISO 8601), "" for nothing.
+    """
+
+    folders: Folders
+    devices: tuple[str, ...] = ("cpu",)
+    metrics: tuple[str, ...] | None = None
+    checkpoint_seconds: float = 20.0
+    retry_before: str = ""
+
+
+def perform(spec: RunSpec, options: Options) -> str:
+    """Make the row of ``spec`` unless the store has it; returns its status.
+
+    Whatever the run raises is stored in its row as ``failed``; only a request to stop passes through.
+
+    Raises:
+        Interrupted: asked to stop; the checkpoint is on disk.
+    """
+    store = Store(options.folders.results)
+    with store.lock(spec.hash):
+        row = _stored(store, spec)
+        if row is not None and is_done(row, spec, options):
+            return row["status"]
+        started, clock = provenance.now(), time.perf_counter()
+        provenance.reset_peak_memory()
+        with prepared_process(spec.threads), _stop_requests() as should_stop, ExitStack() as stack:
+            device = torch.device(stack.enter_context(_claimed_device(options)))
+            reporter = Reporter(store.artifacts(spec.hash), spec)
+            stack.callback(reporter.close)
+            try:
+                old = row if row is not None and row["status"] == "done" else None
+                row = _Run(spec, options, store, device, reporter, should_stop).row(old)
+            except (Interrupted, KeyboardInterrupt):
+                raise
+            except Diverged as error:
+                row = empty_row(spec, "diverged", str(error))
+            except Exception as error:  # noqa: BLE001 - the one place where a failed run becomes a stored result
+                row = empty_row(spec, "failed", _one_line(error))
+                row["traceback"] = traceback.format_exc(limit=-20)
+            row["cost"].setdefault("seconds", {})["total"] = round(time.perf_counter() - clock, 3)
+            row["cost"] |= {"peak_memory_mb": provenance.peak_memory_mb(), "device": str(device)}
+            row["provenance"] = {
+                "git_commit": provenance.git_commit(), "versions": provenance.versions(),
+                "hardware": provenance.hardware(), "started": started, "finished": provenance.now(),
+            }  # fmt: skip
+            store.write(spec, row)
+    return row["status"]
+
+
+def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:
+    try:
+        return store.read(spec)
+    except CorruptRow:
+        return None  # set aside; the parent has said so, or the next plan will
+
+
+def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
+    """Nothing is left to do for this row: failed counts as done unless a retry was asked for."""
+    if row["status"] in ("failed", "diverged"):
+        return not row.get("provenance", {}).get("finished", "") < options.retry_before
+    return row["status"] == "skipped" or not metric_choice.missing(row, options.metrics, spec.protocol)
+
+
+def empty_row(spec: RunSpec, status: str, reason: str | None) -> dict[str, Any]:
+    """A row without numbers."""
+    return {
+        "schema": SCHEMA_VERSION, "suite": provenance.versions()["bench"], "hash": spec.hash, "spec": spec.to_dict(),
+        "status": status, "reason": reason, "metrics": {}, "scored": {}, "details": {},
+        "training": {"n_steps": 0, "n_parameters": 0, "curve": {"step": []}, "scores": []},
+        "cost": {"seconds": {}}, "provenance": {},
+    }  # fmt: skip
+
+
+class _Run:
+    """The phases of one run and their wall times."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        options: Options,
+        store: Store,
+        device: torch.device,
+        reporter: Reporter,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.spec, self.options, self.device = spec, options, device
+        self.reporter, self.should_stop = reporter, should_stop
+        self.folder = store.artifacts(spec.hash)
+        self.protocol = protocol_named(spec.protocol)
+        self.seconds = dict.fromkeys(("data", "training", "encoding", "metrics", "other"), 0.0)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self.reporter.phase(name)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - started
+
+    def row(self, old: dict[str, Any] | None) -> dict[str, Any]:
+        """Train (or reload what was trained) and score; ``old`` is a done row that lacks some metrics."""
+        spec = self.spec
+        with self.phase("data"):
+            config, source = spec_dataset(spec)
+            data = open_dataset(spec.dataset, config, source, self.options.folders)
+            cache = data_store(spec.dataset, config, source, self.options.folders)
+            rows = evaluation_rows(data, spec.dataset_id, cache, self.protocol)
+        with self.phase("other"):
+            trainer = self._trainer(data)
+        if trainer.config.n_steps == 0:
+            with self.phase("training"):
+                self._fit(trainer, data)
+        else:
+            self._train(trainer, data, rows)
+        n_parameters = sum(p.numel() for p in trainer.method.parameters())
+        row = empty_row(spec, "done", None)
+        row |= self._score(trainer.method, data, rows, old)
+        frames = self._frames_per_step(data) * trainer.done.step
+        row["training"] |= {
+            "n_steps": trainer.done.step, "n_parameters": n_parameters,
+            "curve": {k: [_short(v) for v in values] for k, values in trainer.done.curve.items()},
+            "scores": trainer.done.scores,
+        }  # fmt: skip
+        trained = trainer.done.seconds
+        self.seconds["training"] = trained or self.seconds["training"]
+        row["cost"] = {
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "waiting_for_data": round(trainer.done.waiting / trained, 4) if trained else 0.0,
+            "frames_per_second": round(frames / trained, 1) if trained else None,
+        }
+        if old is not None:
+            row["cost"] = old["cost"]
+        return row
+
+    def _trainer(self, data: Any) -> Trainer:
+        spec = self.spec
+        cls, config = spec_method(spec)
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "weights")):
+            method = cls(config, data.spec(spec.view))
+        # channels_last: the layout that CPU and GPU convolutions are fastest in
+        method = method.to(self.device, memory_format=torch.channels_last)
+
+        def batches(rng: Any) -> Any:
+            return data.batches(spec.view, config.batch_size, rng, device=self.device)
+
+        rng = stream(spec.seed, spec.dataset_id, "batches")
+        generator = torch_stream(spec.seed, spec.dataset_id, "noise", self.device)
+        trainer = Trainer(
+            method, config, batches, rng, generator, spec.precision, self.folder / "checkpoint.safetensors"
+        )
+        try:
+            trainer.restore()
+        except checkpoint.CorruptCheckpoint as error:
+            os.replace(trainer.path, trainer.path.with_suffix(".bad"))
+            self.reporter.warn(f"{error}; set aside, the run starts again")
+            return self._trainer(data)
+        return trainer
+
+    def _fit(self, trainer: Trainer, data: Any) -> None:
+        """What is not trained by gradient sees rows drawn from the training split, never the evaluation rows."""
+        method, spec = trainer.method, self.spec
+        if not hasattr(method, "fit") or trainer.path.exists():
+            return
+        drawn = next(data.batches("images", method.fit_rows, trainer.rng, device=self.device))
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "fit")):
+            method.fit(drawn.x[:, 0], trainer.generator)
+        trainer.save()
+
+    def _train(self, trainer: Trainer, data: Any, rows: Any) -> None:
+        spec, n_steps = self.spec, trainer.config.n_steps
+        schedule = Schedule(max(1, n_steps // 100), self.options.checkpoint_seconds, spec.score_every)
+        self.reporter.phase("training")
+
+        def score() -> dict[str, float | None]:
+            values = self._score(trainer.method, data, rows, None)["metrics"]
+            return {key: value["value"] for key, value in values.items()}
+
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "training")):
+            trainer.run(
+                schedule,
+                score=score,
+                report=lambda step: self.reporter.step(step, n_steps),
+                should_stop=self.should_stop,
+            )
+
+    def _score(self, method: Method, data: Any, rows: Any, old: dict[str, Any] | None) -> dict[str, Any]:
+        spec = self.spec
+        with self.phase("encoding"):
+            evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
+            save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw)
+        if old is None:
+            wanted = metric_choice.wanted(self.options.metrics, spec.protocol)
+        else:
+            wanted = metric_choice.missing(old, self.options.metrics, spec.protocol)
+        factors, names = data.info.factors, available(type(method), data.info)
+        ids, refused = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
+        with self.phase("encoding"):
+            arrays = evidence.gather(metric_choice.needs(ids, names))
+        with self.phase("metrics"):
+            discrete = [kind != "continuous" for kind in factors.kinds]
+            scores = scoring.score(
+                arrays, ids, spec.protocol, rng_seed=stream_seed(0, spec.dataset_id, "metrics"),
+                factor_names=factors.names, discrete=discrete,
+            )  # fmt: skip
+        values = dict(scores.values)
+        for metric, reason in refused.items():
+            values[metric] = {
+                "value": None, "reason": reason, "version": metric_choice.version(metric), "protocol": spec.protocol
+            }  # fmt: skip
+        result = {
+            "metrics": {key: value | {"value": _short(value["value"])} for key, value in values.items()},
+            "scored": {metric: metric_choice.version(metric) for metric in wanted},
+            "details": scores.details,
+        }
+        if old is not None:
+            result = {key: {**old[key], **result[key]} for key in result}
+        return result
+
+    def _frames_per_step(self, data: Any) -> int:
+        _, config = spec_method(self.spec)
+        return config.batch_size * data.spec(self.spec.view).n_frames
+
+
+def _short(value: float | None) -> float | None:
+    """Eight significant digits: what float32 carries, and rows stay readable."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+@contextmanager
+def prepared_process(threads: int) -> Iterator[None]:
+    """Torch's thread count and default dtype for the run, put back afterwards."""
+    keep_freed_memory()
+    n, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n)
+        torch.set_default_dtype(dtype)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks instead of returning each to the system (no effect on other C libraries).
+
+    Every step allocates and frees the same activations; giving them back costs a page fault per 4 kB, a fifth of a
+    step (docs/performance.md).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    mallopt(m_mmap_threshold, 1 << 30)
+    mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turns SIGINT and SIGTERM into a question that the loop asks between steps."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    old = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _claimed_device(options: Options) -> Iterator[str]:
+    """A device that no other worker of this machine holds; the CPU needs no claim."""
+    import fcntl
+
+    if set(options.devices) == {"cpu"}:
+        yield "cpu"
+        return
+    folder = options.folders.results / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for attempt in range(10_000):
+        name = options.devices[attempt % len(options.devices)]
+        with (folder / f"device-{name.replace(':', '-')}").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.2)
+                continue
+            yield name
+            return
+    raise RuntimeError(f"no device of {', '.join(options.devices)} became free")
+
+
