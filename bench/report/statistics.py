@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 MIN_SEEDS = 3  # below this a table shows the points alone
 CONFIDENCE = 0.95
@@ -55,7 +55,7 @@ def mean_interval(scores: Iterable[float], confidence: float = CONFIDENCE) -> Es
     std = float(values.std(ddof=1)) if n > 1 else None
     if std is None or n < MIN_SEEDS:
         return Estimate(n, mean, std, None, None)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * std / n**0.5
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * std / n**0.5
     return Estimate(n, mean, std, mean - half, mean + half)
 
 
@@ -166,7 +166,9 @@ def _ranks(scores: np.ndarray, higher_is_better: bool) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 2 or scores.shape[1] < 2 or not np.isfinite(scores).all():
         raise ValueError(f"ranks: needs finite scores (data sets, methods ≥ 2), got shape {scores.shape}")
-    return stats.rankdata(-scores if higher_is_better else scores, axis=1)
+    from scipy.stats import rankdata  # takes a second to import, which a table does without
+
+    return rankdata(-scores if higher_is_better else scores, axis=1)
 
 
 @dataclass(frozen=True)
@@ -193,19 +195,25 @@ def friedman(scores: np.ndarray) -> Friedman:
     chi2 = float(12 * n / (k * (k + 1)) * ((ranks.mean(0) - (k + 1) / 2) ** 2).sum() / ties)
     remainder = n * (k - 1) - chi2
     f = (n - 1) * chi2 / remainder if remainder > 1e-12 else np.inf
-    return Friedman(chi2, float(stats.chi2.sf(chi2, k - 1)), float(f), float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))))
+    return Friedman(
+        chi2, float(special.chdtrc(k - 1, chi2)), float(f), float(special.fdtrc(k - 1, (k - 1) * (n - 1), f))
+    )
 
 
 def nemenyi_critical_difference(n_methods: int, n_tasks: int, alpha: float = 0.05) -> float:
     """Difference of average ranks from which two methods differ at level ``alpha``, all pairs tested together."""
-    quantile = stats.studentized_range.ppf(1 - alpha, n_methods, np.inf) / 2**0.5
+    from scipy.stats import studentized_range
+
+    quantile = studentized_range.ppf(1 - alpha, n_methods, np.inf) / 2**0.5
     return float(quantile * (n_methods * (n_methods + 1) / (6 * n_tasks)) ** 0.5)
 
 
 def nemenyi_p(scores: np.ndarray) -> np.ndarray:
     """Nemenyi's p value of every pair of methods, (methods, methods), from scores (data sets, methods)."""
+    from scipy.stats import studentized_range
+
     ranks = average_ranks(scores)
     n, k = np.asarray(scores).shape
     distance = np.abs(ranks[:, None] - ranks) / (k * (k + 1) / (6 * n)) ** 0.5
-    p = stats.studentized_range.sf(distance * 2**0.5, k, np.inf)
+    p = studentized_range.sf(distance * 2**0.5, k, np.inf)
     return np.clip(np.where(distance == 0, 1.0, p), 0.0, 1.0)
