@@ -54,17 +54,18 @@ class Labelled:
     groups: np.ndarray | None = None
 
 
-class _Container:
+class Container:
     """What all containers share: the checks of view and split, and turning stored frames into a batch.
 
     Args:
         info: what the data set says of itself; ``info.views`` narrows what the container offers.
         frames: stored observations, uint8 or float32; the last axes are ``info.observation_shape``.
+        title: name, form and source, for pictures.
     """
 
     views: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, info: DataInfo, frames: np.ndarray) -> None:
+    def __init__(self, info: DataInfo, frames: np.ndarray, title: str = "") -> None:
         shape = info.observation_shape
         if frames.dtype not in (np.uint8, np.float32):
             raise TypeError(f"{type(self).__name__}: frames must be uint8 or float32, got {frames.dtype}")
@@ -74,7 +75,12 @@ class _Container:
             )
         self.info = info
         self.frames = frames
+        self.title = title
         self.splits: tuple[str, ...] = ("train",)
+
+    def labelled(self, n: int, rng: np.random.Generator, split: str = "train", view: str = "images") -> Labelled:
+        """n labelled items of the view, drawn from ``rng`` alone."""
+        raise NotImplementedError
 
     def spec(self, view: str) -> DataSpec:
         """What a method that trains on ``view`` may know of the data."""
@@ -128,7 +134,7 @@ def as_float(x: np.ndarray, device: str | torch.device) -> Tensor:
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
-class ImageData(_Container):
+class ImageData(Container):
     """Single labelled images.
 
     Args:
@@ -145,8 +151,9 @@ class ImageData(_Container):
         frames: np.ndarray,
         factors: np.ndarray,
         splits: Mapping[str, np.ndarray] | None = None,
+        title: str = "",
     ) -> None:
-        super().__init__(info, frames)
+        super().__init__(info, frames, title)
         _check_factors(info, factors, len(frames))
         self.factors = factors
         self._rows = dict(splits) if splits else {"train": np.arange(len(frames))}
@@ -168,7 +175,7 @@ class ImageData(_Container):
         return 1, len(self._rows["train"])
 
 
-class PairData(_Container):
+class PairData(Container):
     """Pairs of frames that follow each other, as rows into an array of distinct frames.
 
     The view ``images`` gives the frames of the same pairs, first and second in turn: for one generator state, 2 n
@@ -191,8 +198,9 @@ class PairData(_Container):
         factors: np.ndarray,
         pairs: np.ndarray,
         sample: SampleFunction | None = None,
+        title: str = "",
     ) -> None:
-        super().__init__(info, frames)
+        super().__init__(info, frames, title)
         _check_factors(info, factors, len(frames))
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
             raise ValueError(f"PairData: pairs must be (n_pairs, 2) and not empty, got {pairs.shape}")
@@ -233,11 +241,17 @@ class GridData(PairData):
     """
 
     def __init__(
-        self, info: DataInfo, frames: np.ndarray, factors: np.ndarray, pairs: np.ndarray, render: RenderFunction
+        self,
+        info: DataInfo,
+        frames: np.ndarray,
+        factors: np.ndarray,
+        pairs: np.ndarray,
+        render: RenderFunction,
+        title: str = "",
     ) -> None:
         if not info.has_grid or not info.factors.is_discrete:
             raise ValueError(f"GridData: needs discrete factors on a grid, got {info.factors}")
-        super().__init__(info, frames, factors, pairs, sample=self._sample_grid)
+        super().__init__(info, frames, factors, pairs, self._sample_grid, title)
         self._render = render
 
     def render(self, factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -262,7 +276,7 @@ class GridData(PairData):
         return self._render(factors, rng), factors
 
 
-class SequenceData(_Container):
+class SequenceData(Container):
     """Sequences of equal length; the view ``images`` gives single frames of them.
 
     Args:
@@ -281,8 +295,9 @@ class SequenceData(_Container):
         factors: np.ndarray,
         splits: Mapping[str, np.ndarray] | None = None,
         groups: np.ndarray | None = None,
+        title: str = "",
     ) -> None:
-        super().__init__(info, frames)
+        super().__init__(info, frames, title)
         if factors.shape[:2] != frames.shape[:2]:
             raise ValueError(
                 f"SequenceData: factors {factors.shape} and frames {frames.shape} differ in sequences or time"

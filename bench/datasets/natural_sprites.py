@@ -6,7 +6,7 @@ Only measured trajectories are published, ``downscale_keepaspect.csv``; frames a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -153,27 +153,30 @@ def natural_sprites(config: NaturalSpritesConfig, store: DataStore) -> PairData:
     Factors are x, y, scale, angle, shape: class indices (discrete), or x, y and scale as fractions of the frame's side
     beside the indices of angle (9 degrees each) and shape (continuous).
     """
+    if config.source == "auto":
+        config = replace(config, source=find_source(config, store.root).kind)
     tracks = store.cached("tracks", partial(_filtered_tracks, config, store.root))
     rng = np.random.default_rng(0)  # the pool is part of the data: the same for all seeds
     info = describe(config)
+    detail = {"natural": "", "lap": f"(rate={config.rate:g})", "uni": f"(k={config.k})"}[config.transitions]
+    title = f"{CARD.title}, {config.form} form, {config.transitions}{detail} transitions, {config.source} tracks"
     if config.form == "continuous":
         pool = store.cached("pool", lambda: _continuous_pairs(tracks, config.n_pairs, rng))
         factors, pairs = _distinct(pool)
         frames = store.cached_rows("frames", len(factors), lambda rows: _render_continuous(factors[rows]))
-        return PairData(info, frames, factors, pairs, sample=partial(_sample_continuous, tracks))
+        return PairData(info, frames, factors, pairs, partial(_sample_continuous, tracks), title)
     grid = _grid_values(tracks)
     pool = store.cached("pool", lambda: _discrete_pairs(tracks, grid, config, rng))
     factors, pairs = _distinct(pool)
     frames = store.cached_rows("frames", len(factors), lambda rows: _render_discrete(grid, factors[rows]))
-    return GridData(info, frames, factors, pairs, render=lambda cells, rng: _render_discrete(grid, cells))
+    return GridData(info, frames, factors, pairs, lambda cells, rng: _render_discrete(grid, cells), title)
 
 
 def _filtered_tracks(config: NaturalSpritesConfig, root: Path) -> np.ndarray:
     """Pairs (n, 2, 3) of (x, y, area) in pixels after the 10 % area filter."""
-    source = find_source(config, root).kind
-    if source == "generated":
+    if config.source == "generated":
         return filter_area(generate_pairs(YOUTUBE_PAIRS, np.random.default_rng(0)))
-    return filter_area(read_pairs(Path(config.tracks) if source == "user" else root / NAME / FILE))
+    return filter_area(read_pairs(Path(config.tracks) if config.source == "user" else root / NAME / FILE))
 
 
 def _distinct(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

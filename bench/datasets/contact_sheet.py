@@ -1,0 +1,77 @@
+"""A picture of a data set for the human eye: a few training items with their factors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from bench.datasets.base import FactorSpace
+from bench.datasets.containers import Container, Labelled
+
+_N_COLUMNS = 4
+_MAX_FRAMES = 8  # of one sequence
+_GAP = 2  # pixels between frames
+_GREY = 160
+
+
+def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n: int = 12) -> None:
+    """Draw n training items to ``path`` (its ending picks the format): frames side by side, factors under them.
+
+    Items are pairs where the data set has them, else sequences, else images. A factor that changes within the item is
+    shown as first → last value, in bold.
+    """
+    # Only here, so that listing data sets does not wait for matplotlib.
+    from bench.report.style import new_figure, style
+
+    offered = container.info.views
+    view = next(v for v in ("pairs", "sequences", "images") if v in offered)
+    drawn = container.labelled(n, rng, view=view)
+    strips = [_strip(frames) for frames in drawn.x[:, :_MAX_FRAMES]]
+    rows = math.ceil(n / _N_COLUMNS)
+    column_cm = 4.2
+    picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1]
+    text_cm = 0.33 * len(container.info.factors.names) + 0.3
+    with style():
+        figure = new_figure(rows * (picture_cm + text_cm) + 0.7, width_cm=_N_COLUMNS * column_cm)
+        title = container.title or "Data set"
+        figure.suptitle(f"{title}\n{n} training {view}, drawn at random", x=0.01, ha="left", fontsize=8)
+        figure.get_layout_engine().set(h_pad=0.06, w_pad=0.05, rect=(0, 0.01, 1, 0.99))  # type: ignore[union-attr, call-arg]
+        axes = figure.subplots(rows, _N_COLUMNS, squeeze=False).ravel()
+        for i, axis in enumerate(axes):
+            axis.set_axis_off()
+            if i < n:
+                axis.imshow(strips[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                _write_factors(axis, container.info.factors, drawn, i)
+        figure.savefig(path, dpi=200)
+
+
+def _strip(frames: np.ndarray) -> np.ndarray:
+    """Frames (time, *observation) as one uint8 picture: images side by side, features as columns over time."""
+    if frames.ndim == 2:
+        low, high = frames.min(), frames.max()
+        return (255 * (frames.T - low) / max(high - low, 1e-12)).astype(np.uint8)[::-1]
+    pixels = frames if frames.dtype == np.uint8 else np.round(255 * frames).astype(np.uint8)
+    gap = np.full((*pixels.shape[1:3], _GAP), _GREY, np.uint8)
+    parts = [pixels[0]]
+    for frame in pixels[1:]:
+        parts += [gap, frame]
+    strip = np.concatenate(parts, axis=2).transpose(1, 2, 0)
+    return strip[..., 0] if strip.shape[2] == 1 else strip
+
+
+def _write_factors(axis: object, space: FactorSpace, drawn: Labelled, item: int) -> None:
+    """One line per factor under the picture."""
+    first, last = drawn.factors[item, 0], drawn.factors[item, -1]
+    for line, (name, kind) in enumerate(zip(space.names, space.kinds, strict=True)):
+        a, b = (f"{v[line]:.3f}" if kind == "continuous" else f"{int(v[line])}" for v in (first, last))
+        axis.annotate(  # type: ignore[attr-defined]
+            f"{name} {a} → {b}" if a != b else f"{name} {a}",
+            xy=(0, 0),
+            xycoords="axes fraction",
+            xytext=(0, -8 - 9 * line),
+            textcoords="offset points",
+            fontsize=7,
+            fontweight="bold" if a != b else "normal",
+        )
