@@ -35,10 +35,12 @@ def run_parallel(
 ) -> Iterator[T]:
     """Results of ``function(*call)`` for each call, as they come in; raises BrokenProcessPool when a worker dies."""
     pool_environment()
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads), warnings.catch_warnings():
+    # joblib runs a single job in this very process, which a worker that dies must not take along: so two processes,
+    # and pre_dispatch holds the number of runs at a time
+    with joblib.parallel_config("loky", n_jobs=max(2, workers), inner_max_num_threads=threads), warnings.catch_warnings():
         # Stopping early (Ctrl-C) abandons workers on purpose.
         warnings.simplefilter("ignore", UserWarning)
-        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
         yield from pool(joblib.delayed(function)(*call) for call in calls)
 
 

@@ -1,0 +1,149 @@
+"""``bench run`` from the command line, with methods of an outside package: good ones, and each way of failing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+TOYS = ("--datasets", "toy_squares", "--budget", "smoke", "--metrics", "mcc[spearman],mig,toy_largest")
+
+
+def rows_of(folder):
+    found = {}
+    for path in sorted((folder / "rows").glob("*/*/*.json")):
+        row = json.loads(path.read_text())
+        found[row["spec"]["method"], row["spec"]["seed"]] = row
+    return found
+
+
+@pytest.fixture(scope="module")
+def grid(bench, tmp_path_factory):
+    """One grid with a method that works and one of each kind that does not."""
+    folder = tmp_path_factory.mktemp("grid") / "results"
+    methods = "toy_ae,toy_raises,toy_nan,toy_killed,toy_sequences"
+    done = bench("run", "--methods", methods, *TOYS, "--seeds", "2", "--results", str(folder))
+    return folder, done, rows_of(folder)
+
+
+def test_an_outside_method_data_set_and_metric_run(grid):
+    _, done, rows = grid
+    row = rows["toy_ae", 1]
+    assert row["status"] == "done", done.stderr
+    assert 0.3 < row["metrics"]["mcc[spearman]"]["value"] <= 1
+    assert row["metrics"]["toy_largest"]["value"] > 0
+    assert row["training"]["curve"]["loss"][-1] < row["training"]["curve"]["loss"][0]
+    assert row["spec"]["source"] == "generated"
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("toy_raises", "failed", "RuntimeError: the toy broke on two lines"),
+        ("toy_nan", "diverged", "loss became nan within 1 steps of step 6"),
+        ("toy_killed", "failed", "killed 2 times while it ran alone"),
+        ("toy_sequences", "skipped", "needs the view 'sequences'; toy_squares offers pairs, images"),
+    ],
+)
+def test_each_failure_is_a_stored_row_with_its_reason(grid, method, status, reason):
+    _, _, rows = grid
+    for seed in range(2):
+        row = rows[method, seed]
+        assert row["status"] == status
+        assert reason in row["reason"]
+
+
+def test_failures_exit_with_1_and_are_named_in_one_line_each(grid):
+    _, done, _ = grid
+    assert done.returncode == 1
+    assert "bench: toy_raises on toy_squares, seed 0: failed, RuntimeError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_trains_nothing_and_prints_the_same_table(bench, grid):
+    folder, done, rows = grid
+    again = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "2", "--results", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert "0 runs to do" in again.stderr
+    assert rows_of(folder) == rows
+    assert "toy_ae" in again.stdout
+
+
+def test_retry_runs_failed_rows_again_and_only_those(bench, grid):
+    folder, _, rows = grid
+    arguments = ("run", "--methods", "toy_ae,toy_raises", *TOYS, "--seeds", "2", "--results", str(folder))
+    bench(*arguments, "--retry", "failed")
+    now = rows_of(folder)
+    assert now["toy_ae", 0] == rows["toy_ae", 0]
+    assert now["toy_raises", 0]["provenance"]["started"] > rows["toy_raises", 0]["provenance"]["started"]
+
+
+def test_a_further_metric_is_scored_from_the_checkpoint_without_training(bench, grid):
+    folder, _, rows = grid
+    more = ("--metrics", "mcc[spearman],mcc[pearson]")
+    done = bench("run", "--methods", "toy_ae", *TOYS[:-2], *more, "--seeds", "2", "--results", str(folder))
+    assert done.returncode == 0, done.stderr
+    now = rows_of(folder)["toy_ae", 0]
+    assert now["metrics"]["mcc[pearson]"]["value"] > 0
+    assert now["metrics"]["toy_largest"] == rows["toy_ae", 0]["metrics"]["toy_largest"]
+    assert now["training"] == rows["toy_ae", 0]["training"]
+    assert now["cost"] == rows["toy_ae", 0]["cost"]
+
+
+def test_a_corrupt_row_is_reported_and_run_again(bench, grid):
+    folder, _, rows = grid
+    good = rows["toy_ae", 0]
+    path = folder / "rows" / "toy_squares" / "toy_ae" / f"{good['hash']}.json"
+    path.write_text(path.read_text()[:100])
+    done = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "2", "--results", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "set aside" in done.stderr
+    assert rows_of(folder)["toy_ae", 0]["metrics"]["mig[hist20]"] == good["metrics"]["mig[hist20]"]
+    assert path.with_suffix(".json.bad").exists()
+
+
+def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
+    results = tmp_path / "results"
+    done = bench("run", "--methods", "toy_ae,toy_sequences", *TOYS, "--seeds", "4", "--dry-run", "--results", str(results))
+    assert done.returncode == 0, done.stderr
+    assert "4 runs to do, 0 stored already, 4 do not apply" in done.stdout
+    assert "a few steps timed now" in done.stdout
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "toy_aa"], "unknown method 'toy_aa'. Did you mean 'toy_ae'?"),
+        (["--methods", "toy_ae[n_latnts=3]"], "unknown parameter 'n_latnts'"),
+        (["--methods", "toy_ae[n_latents=x]"], "must be a whole number, got 'x'"),
+        (["--methods", "toy_ae[n_steps=-1]"], "parameter 'n_steps' must be ≥ 0"),
+        (["--methods", "toy_sequences"], "Nothing of this selection can run"),
+        (["--methods", "toy_ae", "--seeds", ""], "--seeds takes a count"),
+        (["--methods", "toy_ae", "--seeds", "0"], "at least one seed"),
+        (["--methods", "toy_ae", "--budget", "quik"], "--budget is one of"),
+        (["--methods", "toy_ae", "--metrics", "migg"], "Did you mean 'mig'?"),
+        (["--methods", "toy_ae", "--devices", "cuda:99"], "no device 'cuda:99'"),
+        (["--methods", "toy_ae", "--precision", "half"], "--precision is auto, float32 or bfloat16"),
+        (["--methods", "toy_ae,toy_ae"], "names 1 run(s) twice"),
+        (["--methods", "toy_ae", "--sneeds", "1"], "--sneeds"),
+    ],
+)
+def test_bad_input_is_one_line_exit_2_and_nothing_written(bench_in_process, arguments, message, tmp_path):
+    results = tmp_path / "results"
+    if "--seeds" not in arguments:
+        arguments = [*arguments, "--seeds", "1"]
+    code, error = bench_in_process("run", *arguments, "--datasets", "toy_squares", "--results", str(results))
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.startswith("bench: ")
+    assert not results.exists()
+
+
+def test_results_that_are_a_file_are_refused(bench_in_process, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    code, error = bench_in_process("run", "--methods", "toy_ae", "--datasets", "toy_squares", "--results", str(file))
+    assert (code, file.read_text()) == (2, "kept")
+    assert "is a file; name a folder" in error
