@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import conv_transpose2d, linear
 
 
 class GaussianVAE(nn.Module):
@@ -67,24 +69,22 @@ def slowvae_network(observation_shape: tuple[int, ...], n_latents: int) -> Gauss
         nn.ReLU(inplace=True),
         nn.Conv2d(64, 64, 4, 2, 1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(64, 256, inner),
+        FullConv2d(64, 256, inner),
         nn.ReLU(inplace=True),
-        nn.Flatten(),
         nn.Linear(256, 2 * n_latents),
     )
     decoder = nn.Sequential(
         nn.Linear(n_latents, 256),
         nn.ReLU(inplace=True),
-        nn.Unflatten(1, (256, 1, 1)),
-        nn.ConvTranspose2d(256, 64, inner),
+        FullConvTranspose2d(256, 64, inner),
         nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(64, 64, 4, 2, 1),
+        ConvTranspose2d(64, 64, 4, 2, 1),
         nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(64, 32, 4, 2, 1),
+        ConvTranspose2d(64, 32, 4, 2, 1),
         nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(32, 32, 4, 2, 1),
+        ConvTranspose2d(32, 32, 4, 2, 1),
         nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(32, channels, 4, 2, 1),
+        ConvTranspose2d(32, channels, 4, 2, 1),
     )
     network = GaussianVAE(encoder, decoder)
     network.apply(kaiming_linear_and_conv)
@@ -101,3 +101,69 @@ def kaiming_linear_and_conv(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+# The three layers below are torch's own with the same parameters and the same results up to rounding; they differ in
+# how the CPU computes them. One thread, bfloat16, channels_last, a step of 64 frames: 90 ms with torch's, 61 ms so.
+
+
+class FullConv2d(nn.Conv2d):
+    """A convolution whose kernel spans its whole input, computed as the linear map it is: output (n, out_channels)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> None:
+        super().__init__(in_channels, out_channels, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Channels last in both, which is how the loop's memory format already stores them: no copy.
+        return linear(x.permute(0, 2, 3, 1).flatten(1), self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+
+
+class FullConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution from one pixel, (n, in_channels), computed as the linear map it is."""
+
+    bias: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> None:
+        super().__init__(in_channels, out_channels, kernel_size)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        y = x @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        y = y.unflatten(1, (*self.kernel_size, self.out_channels)) + self.bias.to(y.dtype)
+        return y.permute(0, 3, 1, 2)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution whose bias gradient is a plain sum; oneDNN's takes as long as the rest of the layer."""
+
+    bias: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(x, output_size)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        tensors = (tensor.to(dtype) for tensor in (x, self.weight, self.bias))
+        return _ConvTranspose.apply(*tensors, self.stride, self.padding)
+
+
+class _ConvTranspose(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = stride, padding  # type: ignore[attr-defined]
+        return conv_transpose2d(x, weight, bias, stride, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        stride, padding = ctx.geometry  # type: ignore[attr-defined]
+        needs = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]  # type: ignore[attr-defined]
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, stride, padding, (1, 1), True, (0, 0), 1, needs
+        )
+        return grad_x, grad_weight, grad.sum((0, 2, 3)), None, None

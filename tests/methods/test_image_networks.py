@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from methods.networks import slowvae_network
+from methods.networks import ConvTranspose2d, FullConv2d, FullConvTranspose2d, slowvae_network
 
 
 def count(module):
@@ -48,3 +48,49 @@ def test_network_maps_other_multiples_of_16():
 def test_network_refuses_what_it_cannot_halve_four_times(shape):
     with pytest.raises(ValueError, match="multiples of 16"):
         slowvae_network(shape, 10)
+
+
+@pytest.mark.parametrize(
+    ("ours", "torchs", "arguments", "shape"),
+    [
+        (FullConv2d, torch.nn.Conv2d, (5, 7, (2, 3)), (4, 5, 2, 3)),
+        (FullConvTranspose2d, torch.nn.ConvTranspose2d, (5, 7, (2, 3)), (4, 5, 1, 1)),
+        (ConvTranspose2d, torch.nn.ConvTranspose2d, (5, 7, 4, 2, 1), (4, 5, 3, 6)),
+    ],
+)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_layers_and_their_gradients_equal_those_of_torch(ours, torchs, arguments, shape, memory_format):
+    torch.manual_seed(0)
+    plain, fast = torchs(*arguments).double(), ours(*arguments).double().to(memory_format=memory_format)
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(shape, dtype=torch.float64).to(memory_format=memory_format)
+    results = []
+    for layer in (plain, fast):
+        leaf = x.clone().requires_grad_()
+        given = leaf.flatten(1) if layer is fast and ours is FullConvTranspose2d else leaf
+        y = layer(given).reshape(4, 7, -1)
+        y.backward(torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view_as(y))
+        results.append((y, leaf.grad, layer.weight.grad, layer.bias.grad))
+        with torch.no_grad():
+            results[-1] += (layer(given).reshape(4, 7, -1),)
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_network_equals_the_released_layers_under_the_same_weights():
+    torch.manual_seed(0)
+    network, relu = slowvae_network((1, 64, 64), 10), torch.nn.functional.relu
+    x = torch.rand(3, 1, 64, 64)
+    w = list(network.state_dict().values())
+    h = x
+    for i in range(0, 8, 2):
+        h = relu(torch.nn.functional.conv2d(h, w[i], w[i + 1], 2, 1))
+    h = relu(torch.nn.functional.conv2d(h, w[8], w[9])).flatten(1)
+    h = torch.nn.functional.linear(h, w[10], w[11])
+    mean, log_var = network.posterior(x)
+    torch.testing.assert_close(torch.cat([mean, log_var], 1), h, rtol=0, atol=1e-5)
+
+    h = relu(torch.nn.functional.linear(mean, w[12], w[13]))[:, :, None, None]
+    h = relu(torch.nn.functional.conv_transpose2d(h, w[14], w[15]))
+    for i in range(16, 24, 2):
+        h = torch.nn.functional.conv_transpose2d(relu(h), w[i], w[i + 1], 2, 1)
+    torch.testing.assert_close(network.logits(mean), h, rtol=0, atol=1e-5)
