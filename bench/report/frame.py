@@ -207,9 +207,14 @@ def name_with(
     shown = [
         f"{key}={format_value(value)}"
         for key, value in sorted(params.items())
-        if any(other.get(key, absent) != value for other in siblings) or default.get(key, value) != value
+        if any(other.get(key, absent) != value for other in siblings) or not _equal(default.get(key, value), value)
     ]
     return f"{name}[{','.join(shown)}]" if shown else name
+
+
+def _equal(default: Any, stored: Any) -> bool:
+    """Whether a stored value is the default, which may be a tuple where JSON has a list."""
+    return (list(default) if isinstance(default, tuple) else default) == stored
 
 
 def format_value(value: Any) -> str:

@@ -17,7 +17,7 @@ One section for each data set, source, budget and protocol: numbers from differe
 """
 
 
-def write_leaderboard(rows: Iterable[Row], folder: Path, defaults: Defaults | None = None) -> list[Path]:
+def write(rows: Iterable[Row], folder: Path, defaults: Defaults | None = None) -> list[Path]:
     """Write ``README.md`` and ``leaderboard.csv`` into ``folder`` and return their paths."""
     found = tables(rows, defaults=defaults)
     page = folder / "README.md"

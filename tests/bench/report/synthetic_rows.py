@@ -112,7 +112,7 @@ def correlation(rng, strength):
     matrix = rng.uniform(0, 0.3, size=(5, 10))
     assignment = rng.permutation(10)[:5]
     matrix[np.arange(5), assignment] = np.clip(strength * rng.uniform(0.3, 1.1, size=5), 0, 1)
-    return {"matrix": matrix.tolist(), "assignment": assignment.tolist(), "factors": factors}
+    return {"correlation": matrix.tolist(), "assignment": assignment.tolist(), "factors": factors}
 
 
 def curves(rng, beta):

@@ -42,6 +42,11 @@ def test_a_label_names_what_differs_from_the_defaults_of_the_budget():
     assert list(group.labels.values()) == ["betavae[beta=8]"]
 
 
+def test_a_tuple_of_the_defaults_equals_the_list_json_made_of_it():
+    (group,) = groups([row(method_params={"widths": [32, 64]})], lambda kind, name, budget: {"widths": (32, 64)})
+    assert list(group.labels.values()) == ["slowvae"]
+
+
 def test_a_label_names_the_precision_where_that_is_the_difference():
     (group,) = groups([row(precision="float32"), row(precision="bfloat16")])
     assert sorted(group.labels.values()) == ["slowvae[precision=bfloat16]", "slowvae[precision=float32]"]
