@@ -28,30 +28,29 @@ def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n:
     offered = container.info.views
     view = next(v for v in ("pairs", "sequences", "images") if v in offered)
     drawn = container.labelled(n, rng, view=view)
-    strips = [_strip(frames) for frames in drawn.x[:, :_MAX_FRAMES]]
+    has_images = len(container.info.observation_shape) == 3
+    strips = [_strip(frames[:_MAX_FRAMES]) if has_images else _spectrogram(frames) for frames in drawn.x]
     rows = math.ceil(n / _N_COLUMNS)
     column_cm = 4.2
-    picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1]
+    picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1] if has_images else column_cm
     text_cm = 0.33 * len(container.info.factors.names) + 0.3
     with style():
         figure = new_figure(rows * (picture_cm + text_cm) + 0.7, width_cm=_N_COLUMNS * column_cm)
         title = container.title or "Data set"
-        figure.suptitle(f"{title}\n{n} training {view}, drawn at random", x=0.01, ha="left", fontsize=8)
+        figure.suptitle(f"{title}\nTraining {view} drawn at random, n = {n}", x=0.01, ha="left", fontsize=8)
         figure.get_layout_engine().set(h_pad=0.06, w_pad=0.05, rect=(0, 0.01, 1, 0.99))  # type: ignore[union-attr, call-arg]
+        aspect = "equal" if has_images else "auto"
         axes = figure.subplots(rows, _N_COLUMNS, squeeze=False).ravel()
         for i, axis in enumerate(axes):
             axis.set_axis_off()
             if i < n:
-                axis.imshow(strips[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axis.imshow(strips[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
                 _write_factors(axis, container.info.factors, drawn, i)
         figure.savefig(path, dpi=200)
 
 
 def _strip(frames: np.ndarray) -> np.ndarray:
-    """Frames (time, *observation) as one uint8 picture: images side by side, features as columns over time."""
-    if frames.ndim == 2:
-        low, high = frames.min(), frames.max()
-        return (255 * (frames.T - low) / max(high - low, 1e-12)).astype(np.uint8)[::-1]
+    """Images (time, channels, height, width) side by side: (height, columns) or (height, columns, 3) uint8."""
     pixels = frames if frames.dtype == np.uint8 else np.round(255 * frames).astype(np.uint8)
     gap = np.full((*pixels.shape[1:3], _GAP), _GREY, np.uint8)
     parts = [pixels[0]]
@@ -59,6 +58,12 @@ def _strip(frames: np.ndarray) -> np.ndarray:
         parts += [gap, frame]
     strip = np.concatenate(parts, axis=2).transpose(1, 2, 0)
     return strip[..., 0] if strip.shape[2] == 1 else strip
+
+
+def _spectrogram(frames: np.ndarray) -> np.ndarray:
+    """Features (time, features) as grey levels, time to the right, the first feature at the bottom."""
+    low, high = float(frames.min()), float(frames.max())
+    return (255 * (frames.T[::-1] - low) / (high - low or 1.0)).astype(np.uint8)
 
 
 def _write_factors(axis: object, space: FactorSpace, drawn: Labelled, item: int) -> None:

@@ -142,7 +142,10 @@ def test_features_pass_unscaled():
         (lambda: pairs().batches("sequences", 4, np.random.default_rng(0)), "view 'sequences' is not offered"),
         (lambda: pairs().batches("pairs", 0, np.random.default_rng(0)), "batch_size must be at least 1, got 0"),
         (lambda: pairs().labelled(4, np.random.default_rng(0), "test"), "split 'test' does not exist.*only train"),
-        (lambda: grid().render(np.array([[2, 4]]), np.random.default_rng(0)), "'column' has values 0 … 3, got 4 in row 0"),
+        (
+            lambda: grid().render(np.array([[2, 4]]), np.random.default_rng(0)),
+            "'column' has values 0 … 3, got 4 in row 0",
+        ),
         (lambda: grid().render(np.array([[0.5, 1]]), np.random.default_rng(0)), "class indices"),
         (lambda: ImageData(info("images"), FRAMES, CELLS[:5]), r"factors must be \(12, 2\) int64"),
         (lambda: ImageData(info("images"), FRAMES[:, 0], CELLS), "do not end in the observation shape"),

@@ -1,0 +1,53 @@
+"""The contact sheet: right frames at the right places, for every kind of container."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.datasets.base import DataInfo, FactorSpace
+from bench.datasets.contact_sheet import contact_sheet
+from bench.datasets.containers import ImageData, PairData, SequenceData
+
+SPACE = FactorSpace(("hue", "size"), (4, 0), ("categorical", "continuous"), (False, True))
+
+
+def labels(*shape):
+    return np.random.default_rng(0).uniform(size=(*shape, 2)).round(2)
+
+
+def pairs():
+    frames = np.stack([np.full((1, 32, 32), 90, np.uint8), np.full((1, 32, 32), 230, np.uint8)])
+    rows = np.tile([0, 1], (5, 1))
+    return PairData(DataInfo((1, 32, 32), ("pairs", "images"), SPACE), frames, labels(2), rows, title="Two greys")
+
+
+def colours():
+    frames = np.zeros((3, 3, 16, 16), np.uint8)
+    frames[:, 0] = 200
+    return ImageData(DataInfo((3, 16, 16), ("images",), SPACE), frames, labels(3))
+
+
+def features():
+    frames = np.random.default_rng(0).normal(size=(3, 12, 20)).astype(np.float32)
+    return SequenceData(DataInfo((20,), ("sequences",), SPACE), frames, labels(3, 12))
+
+
+@pytest.mark.parametrize("make", [pairs, colours, features])
+@pytest.mark.parametrize("n", [1, 6])
+def test_every_container_can_be_drawn(tmp_path, make, n):
+    contact_sheet(make(), tmp_path / "sheet.png", np.random.default_rng(0), n=n)
+    picture = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    assert picture.shape[1] > 1_000
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+        assert edge.min() == 255  # nothing is cut off
+
+
+def test_a_pair_is_its_first_frame_then_its_second(tmp_path):
+    contact_sheet(pairs(), tmp_path / "sheet.png", np.random.default_rng(0), n=1)
+    grey = np.asarray(Image.open(tmp_path / "sheet.png").convert("L")).astype(int)
+    first, second = (np.argwhere(abs(grey - value) <= 1) for value in (90, 230))
+    assert len(first) > 10_000
+    assert np.median(first[:, 1]) < np.median(second[:, 1])
+    assert abs(np.median(first[:, 0]) - np.median(second[:, 0])) < 5

@@ -1,0 +1,52 @@
+"""The cache of prepared arrays: what it keeps is what was built, whole or not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.datasets.base import DataStore
+
+ROWS = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+
+
+def store(folder, key="a"):
+    return DataStore(folder, folder / "cache", key)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 10, 100])
+def test_rows_built_in_pieces_are_the_array_built_at_once(tmp_path, chunk):
+    asked = []
+
+    def build(rows):
+        asked.append(rows)
+        return ROWS[rows]
+
+    kept = store(tmp_path).cached_rows("rows", 10, build, chunk=chunk)
+    np.testing.assert_array_equal(kept, ROWS)
+    assert kept.dtype == np.uint8
+    assert max(rows.stop - rows.start for rows in asked) <= chunk
+    np.testing.assert_array_equal(store(tmp_path).cached("rows", lambda: pytest.fail("built again")), ROWS)
+
+
+def test_another_key_is_another_array(tmp_path):
+    store(tmp_path, "a").cached("x", lambda: ROWS)
+    np.testing.assert_array_equal(store(tmp_path, "b").cached("x", lambda: ROWS + 1), ROWS + 1)
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path):
+    def build(rows):
+        if rows.start > 0:
+            raise KeyboardInterrupt
+        return ROWS[rows]
+
+    with pytest.raises(KeyboardInterrupt):
+        store(tmp_path).cached_rows("rows", 10, build, chunk=4)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_file_cut_short_is_built_again(tmp_path):
+    store(tmp_path).cached("x", lambda: ROWS)
+    (path,) = (tmp_path / "cache").iterdir()
+    path.write_bytes(path.read_bytes()[:-7])
+    np.testing.assert_array_equal(store(tmp_path).cached("x", lambda: ROWS), ROWS)
