@@ -18,8 +18,9 @@ def command(results: str, output: str, methods: str | None, datasets: str | None
 
     Example: bench leaderboard
     """
+    from bench.cli.results import defaults_of
     from bench.report.leaderboard import write
 
-    for path in write(stored_rows(results, methods, datasets, budget), Path(output)):
+    for path in write(stored_rows(results, methods, datasets, budget), Path(output), defaults_of):
         click.echo(str(path))
     return 0

@@ -27,10 +27,11 @@ from bench.registry import UsageError
 @click.option("--score-every", type=click.IntRange(0), default=0, metavar="STEPS", help="Score during training too.")
 @click.option("--checkpoint-seconds", type=click.FloatRange(0), default=20.0, show_default=True, hidden=True)
 @click.option("--retry", type=click.Choice(["failed"]), help="Run stored failed or diverged runs again.")
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 @click.option("--dry-run", is_flag=True, help="Count the runs and estimate the time; train and write nothing.")
 @results_option
 @data_root_option
-def command(results: str, data_root: str | None, dry_run: bool, workers: int | None, **asked: Any) -> int:
+def command(results: str, data_root: str | None, dry_run: bool, workers: int | None, figures: bool, **asked: Any) -> int:
     """Train each method on each data set with several seeds, score it, and print the comparison.
 
     What the store already holds is not done again, and an interrupted run goes on from its checkpoint:
@@ -65,7 +66,7 @@ def command(results: str, data_root: str | None, dry_run: bool, workers: int | N
     if dry_run:
         _print_plan(grid, plan_, expected, basis, n_workers, devices)
         return 0
-    return _run(grid, plan_, options, n_workers, expected)
+    return _run(grid, plan_, options, n_workers, expected, figures)
 
 
 def _request(asked: dict[str, Any]) -> Any:
@@ -111,7 +112,7 @@ def _print_plan(
         click.echo(f"about {clock(total)} with {workers} worker(s) on {', '.join(devices)}, judged by {basis}")
 
 
-def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, float]) -> int:
+def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, float], figures: bool) -> int:
     from bench.cli import display
     from bench.cli.results import write_results
     from bench.progress import clock
@@ -136,7 +137,7 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
         click.echo(f"bench: stopped with {left} run(s) to go; the same command goes on where they were", err=True)
         return 1
     rows = [store.read(spec) for spec in grid.runs] + [store.read(spec) for spec, _ in grid.skipped]
-    write_results([row for row in rows if row is not None], Path(options.folders.results))
+    write_results([row for row in rows if row is not None], Path(options.folders.results), figures)
     bad = [row for row in rows if row is not None and row["status"] in ("failed", "diverged")]
     for row in bad:
         spec = row["spec"]

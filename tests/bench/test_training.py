@@ -1,0 +1,245 @@
+"""The training loop: what it minimises, what it stores, and that stopping anywhere changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench import checkpoint
+from bench.api import DataSpec, Method, MethodConfig
+from bench.datasets.containers import Draw
+from bench.grid import resolve_precision
+from bench.registry import method as registered
+from bench.training import Diverged, Interrupted, Schedule, Trainer
+
+SHAPE = (1, 64, 64)
+
+
+def slowvae_trainer(path, n_steps=9, device="cpu"):
+    """SlowVAE on the default fast path: channels_last, fused Adam, bfloat16 where the machine has it."""
+    entry = registered("slowvae")
+    config = entry.config(n_steps=n_steps, batch_size=4)
+    torch.manual_seed(0)
+    method = entry.target(config, DataSpec(SHAPE, 2, 100)).to(device, memory_format=torch.channels_last)
+
+    def batches(rng):
+        while True:
+            index = rng.integers(100, size=4)
+            frames = np.random.default_rng(int(index[0])).integers(256, size=(4, 2, *SHAPE), dtype=np.uint8)
+            yield Draw(torch.from_numpy(frames).to(device).float() / 255, torch.from_numpy(index).to(device))
+
+    generator = torch.Generator(device).manual_seed(1)
+    precision = resolve_precision("auto", device)
+    return Trainer(method, config, batches, np.random.default_rng(2), generator, precision, path)
+
+
+def final_state(trainer):
+    return checkpoint.module_tensors(trainer.method) | checkpoint.optimizer_tensors(trainer.optimizers)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 8])
+def test_a_run_stopped_and_resumed_ends_bit_equal(tmp_path, stop_at):
+    whole = slowvae_trainer(tmp_path / "whole.safetensors")
+    whole.run(Schedule(log_every=3))
+
+    first = slowvae_trainer(tmp_path / "parts.safetensors")
+    with pytest.raises(Interrupted):
+        first.run(Schedule(log_every=3), should_stop=lambda: first.done.step == stop_at)
+    second = slowvae_trainer(tmp_path / "parts.safetensors")
+    assert second.restore()
+    assert second.done.step == stop_at
+    second.run(Schedule(log_every=3))
+
+    expected, found = final_state(whole), final_state(second)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+        assert tensor.stride() == found[name].stride(), name
+    assert second.done.curve == whole.done.curve
+    assert torch.equal(second.generator.get_state(), whole.generator.get_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_on_cuda_resumes_from_its_checkpoint(tmp_path):
+    first = slowvae_trainer(tmp_path / "c.safetensors", device="cuda:0")
+    with pytest.raises(Interrupted):
+        first.run(Schedule(log_every=3), should_stop=lambda: first.done.step == 4)
+    second = slowvae_trainer(tmp_path / "c.safetensors", device="cuda:0")
+    assert second.restore()
+    second.run(Schedule(log_every=3))
+    assert second.done.step == 9
+    assert all(tensor.isfinite().all() for tensor in final_state(second).values())
+
+
+def test_score_and_logging_do_not_disturb_training(tmp_path):
+    plain = slowvae_trainer(tmp_path / "a.safetensors")
+    plain.run(Schedule(log_every=9))
+    busy = slowvae_trainer(tmp_path / "b.safetensors")
+
+    def score():
+        busy.method.eval()
+        with torch.inference_mode():
+            return {"mean": float(busy.method.encode(torch.rand(2, 1, *SHAPE)).mean())}
+
+    busy.run(Schedule(log_every=1, checkpoint_seconds=0.0, score_every=4), score=score)
+    assert [entry["step"] for entry in busy.done.scores] == [4, 8]
+    for name, tensor in final_state(plain).items():
+        assert torch.equal(tensor, final_state(busy)[name]), name
+
+
+@dataclass(frozen=True)
+class QuadraticConfig(MethodConfig):
+    n_steps: int = 10
+    learning_rate: float = 0.1
+
+
+class Quadratic(Method):
+    """One weight w, loss (w - mean of x)²: its path under Adam is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(()))
+
+    def losses(self, batch, generator, player="model"):
+        loss = (self.w - batch.x.mean()) ** 2
+        return {"loss": loss if batch.step < 7 or not self.breaks else loss * float("inf")}
+
+    breaks = False
+
+
+def quadratic_trainer(path):
+    def batches(rng):
+        while True:
+            yield Draw(torch.full((2, 1), 1.0), torch.zeros(2, dtype=torch.int64))
+
+    return Trainer(
+        Quadratic(), QuadraticConfig(), batches, np.random.default_rng(0), torch.Generator(), "float32", path
+    )
+
+
+def test_curves_are_means_over_the_steps_since_the_last_point(tmp_path):
+    fine = quadratic_trainer(tmp_path / "a.safetensors")
+    fine.run(Schedule(log_every=1))
+    coarse = quadratic_trainer(tmp_path / "b.safetensors")
+    coarse.run(Schedule(log_every=4))
+    losses = fine.done.curve["loss"]
+    assert fine.done.curve["step"] == list(range(1, 11))
+    assert coarse.done.curve["step"] == [4, 8, 10]
+    expected = [np.mean(losses[:4]), np.mean(losses[4:8]), np.mean(losses[8:])]
+    assert coarse.done.curve["loss"] == pytest.approx(expected, rel=1e-6)
+    assert losses[0] == 1.0
+    # Adam's first step is the learning rate, whatever the gradient's size
+    assert losses[1] == pytest.approx((1 - 0.1) ** 2, rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_by_name(tmp_path):
+    trainer = quadratic_trainer(tmp_path / "a.safetensors")
+    trainer.method.breaks = True
+    with pytest.raises(Diverged, match=r"loss became inf within 2 steps of step 8"):
+        trainer.run(Schedule(log_every=2))
+
+
+class TwoPlayers(Method):
+    """Each player's loss depends on both weights; only its own may move."""
+
+    players = ("generator", "critic")
+
+    def __init__(self):
+        super().__init__()
+        self.generator, self.critic = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        self.calls = []
+
+    def losses(self, batch, generator, player="model"):
+        self.calls.append((player, float(self.generator.weight), float(self.critic.weight)))
+        product = self.generator.weight.sum() * self.critic.weight.sum()
+        return {"loss": product if player == "generator" else product * 0 + self.critic.weight.sum()}
+
+
+def test_players_move_in_order_and_only_their_own_parameters(tmp_path):
+    method = TwoPlayers()
+
+    def batches(rng):
+        while True:
+            yield Draw(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
+
+    config = QuadraticConfig(n_steps=1)
+    trainer = Trainer(
+        method, config, batches, np.random.default_rng(0), torch.Generator(), "float32", tmp_path / "a.safetensors"
+    )
+    trainer.run(Schedule(log_every=1))
+    (first, g0, c0), (second, g1, c1) = method.calls
+    assert (first, second) == ("generator", "critic")
+    assert abs(g1 - g0) == pytest.approx(0.1, rel=1e-4)
+    assert c1 == c0
+    assert set(trainer.done.curve) == {"step", "generator/loss", "critic/loss"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other network"])
+def test_a_damaged_checkpoint_is_named_not_loaded(tmp_path, damage):
+    path = tmp_path / "c.safetensors"
+    trainer = quadratic_trainer(path)
+    trainer.run(Schedule(log_every=5))
+    content = path.read_bytes()
+    if damage == "other network":
+        checkpoint.save(path, {"model/v": torch.zeros(3)}, {"rng": {}, "training": {}})
+    else:
+        path.write_bytes({"cut": content[:-10], "empty": b"", "text": b"not a checkpoint"}[damage])
+    with pytest.raises(checkpoint.CorruptCheckpoint):
+        quadratic_trainer(path).restore()
+
+
+KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+from bench import training
+from bench.grid import Request, build
+from bench.opening import Folders
+from bench.worker import Options, perform
+
+kill_at, results = int(sys.argv[1]), Path(sys.argv[2])
+step = training.Trainer.step
+
+def deadly(self, draw):
+    step(self, draw)
+    if self.done.step == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+training.Trainer.step = deadly
+folders = Folders.from_environment(results)
+request = Request("slowvae[n_steps=12,batch_size=4]", "natural_sprites[n_pairs=64]", (0,), "smoke", metrics=("mcc",))
+grid = build(request, folders, "cpu")
+print(perform(grid.runs[0], Options(folders, metrics=("mcc",), checkpoint_seconds=0.0 if kill_at % 2 else 0.3)))
+"""
+
+
+def run_killed_at(step: int, results: Path) -> int:
+    command = [sys.executable, "-c", KILLED_RUN, str(step), str(results)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False).returncode
+
+
+def test_a_run_killed_and_resumed_scores_bit_equal(tmp_path):
+    from bench.store import Store
+
+    assert run_killed_at(-1, tmp_path / "left alone") == 0
+    kill_at = int(np.random.default_rng().integers(1, 11))  # any step must do
+    assert run_killed_at(kill_at, tmp_path / "killed") == -signal.SIGKILL
+    assert list(Store(tmp_path / "killed").rows()) == []
+    assert run_killed_at(-1, tmp_path / "killed") == 0
+
+    (expected,), (found,) = Store(tmp_path / "left alone").rows(), Store(tmp_path / "killed").rows()
+    assert found["metrics"] == expected["metrics"], f"killed at step {kill_at}"
+    assert found["training"] == expected["training"]
+    name = f"artifacts/{found['hash']}/checkpoint.safetensors"
+    tensors = [checkpoint.load(tmp_path / folder / name)[0] for folder in ("left alone", "killed")]
+    for key, tensor in tensors[0].items():
+        assert torch.equal(tensor, tensors[1][key]), key
