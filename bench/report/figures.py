@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 8  # on one figure; more go to further files
 _TERM_ORDER = ("loss", "nll", "kl")
-_NATS = ("loss", "nll", "kl", "elbo")
+_NATS = {"loss", "nll", "kl", "elbo", "entropy"}  # words in the names of terms that are so measured
 Series = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
 
 
@@ -141,7 +141,7 @@ def draw_curves(group: Group, path: Path, *, formats: tuple[str, ...] = FORMATS)
         key=lambda name: (_TERM_ORDER.index(name) if name in _TERM_ORDER else len(_TERM_ORDER), name),
     )
     series = {term: _collect(group, lambda row, term=term: _term_points(row, term)) for term in terms}  # type: ignore[misc]
-    titles = {term: f"{term} (nats)" if term in _NATS else term for term in terms}
+    titles = {term: _broken(f"{term} (nats)" if _NATS & set(term.split("_")) else term, 26) for term in terms}
     return _draw_lines(group, path, series, titles, "terms of the loss", formats)
 
 

@@ -154,7 +154,7 @@ class Group:
 
 def slugify(text: str) -> str:
     """``text`` as a file name: everything but letters, digits and ``._=-`` becomes ``-``; at most 100 characters."""
-    return re.sub(r"[^A-Za-z0-9._=-]+", "-", text).strip("-.")[:100] or "unnamed"
+    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._=-]+", "-", text)).strip("-.")[:100] or "unnamed"
 
 
 def cells(rows: Iterable[Row]) -> list[Cell]:
@@ -181,7 +181,9 @@ def groups(rows: Iterable[Row], defaults: Defaults | None = None) -> list[Group]
         dataset, dataset_params, source, fingerprint, budget, protocol = key
         siblings = [params[other] for other in members if (other[0], other[4]) == (dataset, budget)]
         default = defaults("dataset", dataset, budget) if defaults else {}
-        label = name_with(dataset, params[key], siblings, default)
+        # A table's title has the source beside the label; how it was asked for is no second name of it.
+        named = {name: value for name, value in params[key].items() if name != "source"}
+        label = name_with(dataset, named, siblings, default)
         labels = label_cells(group, defaults)
         found.append(Group(label, dataset, dataset_params, source, fingerprint, budget, protocol, tuple(group), labels))
     return found

@@ -74,13 +74,13 @@ def to_text(table: Table, width: int = 110) -> str:
         for c in table.columns
     ]
     costs = [cost_columns(line.cell) for line in table.lines]
-    columns += [_TextColumn([title], [format_cost(c[key]) for c in costs], "", "") for key, title in COSTS.items()]
+    cost = [_TextColumn([title], [format_cost(c[key]) for c in costs], "", "") for key, title in COSTS.items()]
     labels = [_marked(plain(line.label), line, "") for line in table.lines]
     label_width = max([len("ceiling"), *map(len, labels)])
     title = plain(table.title)
     lines = [title, "=" * min(len(title), width)]
     lines += _fill([f"{name}: {plain(text)}" for name, text in table.header], width, " | ")
-    for block in _blocks(columns, width - label_width - 7):
+    for block in _blocks([*([c] for c in columns), cost], width - label_width - 7):
         lines += ["", *_text_block(table, block, labels, label_width)]
     return "\n".join([*lines, "", *_text_notes(table, width)]) + "\n"
 
@@ -232,16 +232,17 @@ def _wrap_title(key: str, arrow: str, width: int = 14) -> list[str]:
     return [*lines[:-1], f"{lines[-1]} {arrow}".rstrip()]
 
 
-def _blocks(columns: Sequence[_TextColumn], room: int) -> list[list[_TextColumn]]:
-    """Columns in runs that fit in ``room`` characters, at least one a run."""
+def _blocks(parts: Sequence[list[_TextColumn]], room: int) -> list[list[_TextColumn]]:
+    """Columns in runs that fit in ``room`` characters; those of one part stay together."""
     blocks: list[list[_TextColumn]] = [[]]
     used = 0
-    for column in columns:
-        if blocks[-1] and used + column.width + 2 > room:
+    for part in parts:
+        needed = sum(column.width + 2 for column in part)
+        if blocks[-1] and used + needed > room:
             blocks.append([])
             used = 0
-        blocks[-1].append(column)
-        used += column.width + 2
+        blocks[-1] += part
+        used += needed
     return blocks
 
 

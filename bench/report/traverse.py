@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,67 +52,52 @@ def draw_traversal(
     ranges: np.ndarray,
     path: Path,
     *,
-    factors: Sequence[str | None] | None = None,
+    latent_factors: Mapping[int, str] | None = None,
     title: str = "",
     n_values: int = 9,
-) -> list[Path]:
-    """A grid of decoded frames as PNG: rows are latents, columns values from the low to the high end of their range.
+) -> Path:
+    """One PNG of decoded frames: a row for each latent and base code, columns from the low to the high end of a range.
 
     Args:
-        decode, base, ranges, n_values: as for ``traversal``; each base code gets a file of its own.
-        path: ending in ``.png``; ``-2``, ``-3`` … are added before it for further base codes.
-        factors: per latent the name of the factor it was assigned to, or None; assigned ones come first, in this order
-            of latents.
+        decode, base, ranges, n_values: as for ``traversal``; rows of several base codes stand below each other.
+        path: ending in ``.png``.
+        latent_factors: latent → name of the factor it was assigned to; those latents come first, in this order.
         title: what the caption says first, such as method, data set and seed.
 
     Raises:
-        ValueError: as ``traversal``, or frames that are neither grey nor RGB.
+        ValueError: as ``traversal``, frames that are neither grey nor RGB, or a latent that does not exist.
     """
+    names = dict(latent_factors or {})
     frames = traversal(decode, base, ranges, n_values)
-    n_channels = frames.shape[3]
+    n_bases, n_latents, _, n_channels, height, width = frames.shape
     if n_channels not in (1, 3):
         raise ValueError(f"traversal: frames must have 1 or 3 channels to be drawn, got {n_channels}")
-    n_latents = frames.shape[1]
-    names = list(factors) if factors is not None else [None] * n_latents
-    if len(names) != n_latents:
-        raise ValueError(f"traversal: one factor name or None per latent, got {len(names)} for {n_latents} latents")
-    order = sorted(range(n_latents), key=lambda i: names[i] is None)
-    labels = [f"{i}: {names[i]}" if names[i] is not None else str(i) for i in order]
-    limits = [(float(ranges[i][0]), float(ranges[i][1])) for i in order]
-    paths = []
-    for k, grid in enumerate(frames[:, order]):
-        stem = path.with_suffix("") if k == 0 else path.with_name(f"{path.stem}-{k + 1}")
-        paths += _draw_grid(grid, labels, limits, stem, title)
-    return paths
-
-
-def _draw_grid(
-    grid: np.ndarray, labels: Sequence[str], limits: Sequence[tuple[float, float]], stem: Path, title: str
-) -> list[Path]:
-    """One picture of frames (rows, columns, channels, height, width)."""
-    n_rows, n_columns, _, height, width = grid.shape
-    image = _mosaic(grid)
+    unknown = [i for i in names if not 0 <= i < n_latents]
+    if unknown:
+        raise ValueError(f"traversal: latent {unknown[0]} has a factor, but there are {n_latents} latents")
+    order = [*names, *(i for i in range(n_latents) if i not in names)]
     with style():
-        row_cm = (WIDTH_CM - 3.0) / n_columns * height / width
-        figure = new_figure(1.8 + n_rows * row_cm)
+        row_cm = (WIDTH_CM - 3.0) / n_values * height / width
+        figure = new_figure(1.8 + n_latents * n_bases * row_cm)
         (axes,) = panels(figure, 1)
+        image = _mosaic(frames[:, order].swapaxes(0, 1).reshape(-1, *frames.shape[2:]))
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
-        pitch_y, pitch_x = image.shape[0] / n_rows, image.shape[1] / n_columns
-        rows = (np.arange(n_rows) + 0.5) * pitch_y - 0.5
-        axes.set_yticks(rows, labels)
-        axes.set_xticks([pitch_x / 2 - 0.5, (n_columns - 0.5) * pitch_x - 0.5], ["low", "high"])
-        axes.set_ylabel("latent: its factor")
+        pitch_y, pitch_x = image.shape[0] / n_latents, image.shape[1] / n_values
+        rows = (np.arange(n_latents) + 0.5) * pitch_y - 0.5
+        axes.set_yticks(rows, [f"{i}: {names[i]}" if i in names else str(i) for i in order])
+        axes.set_xticks([pitch_x / 2 - 0.5, (n_values - 0.5) * pitch_x - 0.5], ["low", "high"])
+        axes.set_ylabel("latent: its factor" if names else "latent")
         axes.set_xlabel("value of the latent, evenly spaced")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         right = axes.secondary_yaxis("right")
-        right.set_yticks(rows, [f"{low:.1f}…{high:.1f}" for low, high in limits])
+        right.set_yticks(rows, [f"{ranges[i][0]:.1f}…{ranges[i][1]:.1f}" for i in order])
         right.tick_params(length=0, labelsize=5.5)
-        right.spines[:].set_visible(False)
-        caption(
-            figure, "\n".join(filter(None, [title, "one latent moves in each row, the others stay; right: its range"]))
-        )
-        return save(figure, stem, ("png",))
+        axes.tick_params(length=0)
+        for sides in (axes.spines, right.spines):
+            sides[:].set_visible(False)
+        bases = f", n = {n_bases} base codes" if n_bases > 1 else ""
+        caption(figure, f"{title}\none latent moves in each row, the others stay; right: its range{bases}".lstrip())
+        (written,) = save(figure, path.with_suffix(""), ("png",))
+    return written
 
 
 def _mosaic(grid: np.ndarray) -> np.ndarray:

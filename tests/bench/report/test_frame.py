@@ -62,6 +62,11 @@ def test_a_data_set_is_labelled_by_what_tells_its_forms_apart():
     assert [g.label for g in groups(rows)] == ["natural_sprites[form=continuous]", "natural_sprites[form=discrete]"]
 
 
+def test_how_the_source_was_asked_for_is_no_part_of_the_data_sets_label():
+    (group,) = groups([row(dataset_params={"source": "generated"})], lambda *_: {"source": "auto"})
+    assert group.label == "natural_sprites"
+
+
 def test_sizes_owned_by_a_budget_do_not_enter_the_data_sets_label():
     rows = [row(dataset_params={"n": 10}), row(dataset_params={"n": 99}, budget="standard")]
     assert {g.label for g in groups(rows)} == {"natural_sprites"}
@@ -121,7 +126,12 @@ def test_values_are_written_as_one_would_type_them(value, text):
 
 @pytest.mark.parametrize(
     ("text", "slug"),
-    [("a[b=1,c=x]", "a-b=1-c=x"), ("../../etc/passwd", "etc-passwd"), ("..", "unnamed"), ("é|/\n", "unnamed")],
+    [
+        ("a[b=1,c=x]-generated", "a-b=1-c=x-generated"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", "unnamed"),
+        ("é|/\n", "unnamed"),
+    ],
 )
 def test_a_slug_is_a_safe_file_name(text, slug):
     assert slugify(text) == slug

@@ -51,14 +51,20 @@ def test_shapes_that_do_not_fit_are_named(ranges, decode, message):
         traversal(decode, np.zeros((1, 4)), ranges)
 
 
-def test_a_file_per_base_code_with_assigned_latents_first(tmp_path):
-    names = [None, "y", "shade", None]
-    paths = draw_traversal(blob, np.zeros((2, 4)), RANGES, tmp_path / "t.png", factors=names, title="slowvae, seed 0")
-    assert [path.name for path in paths] == ["t.png", "t-2.png"]
-    with Image.open(paths[0]) as image:
+def test_a_picture_has_a_band_of_frames_for_each_latent_and_base_code(tmp_path):
+    base = np.zeros((2, 4))
+    path = draw_traversal(blob, base, RANGES, tmp_path / "t.png", latent_factors={2: "shade", 0: "x"}, title="slowvae")
+    assert path == tmp_path / "t.png"
+    with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"))
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all(), "something touches the edge of the picture"
+    # frames are black but for their square, text never fills so much of a line: 9 columns, 4 latents of 2 base codes
+    dark = pixels < 40
+    columns = np.flatnonzero(dark.mean(0) > 0.45)
+    rows = np.flatnonzero(dark[:, columns].mean(1) > 0.6)
+    assert (np.diff(columns) > 1).sum() + 1 == 9
+    assert (np.diff(rows) > 1).sum() + 1 == 8
 
 
 def test_frames_with_two_channels_are_refused(tmp_path):
@@ -66,6 +72,6 @@ def test_frames_with_two_channels_are_refused(tmp_path):
         draw_traversal(lambda c: np.zeros((len(c), 2, 8, 8)), np.zeros((1, 4)), RANGES, tmp_path / "t.png")
 
 
-def test_one_name_per_latent_is_asked_for(tmp_path):
-    with pytest.raises(ValueError, match="one factor name or None per latent, got 1 for 4 latents"):
-        draw_traversal(blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png", factors=["x"])
+def test_a_factor_of_a_latent_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="latent 7 has a factor, but there are 4 latents"):
+        draw_traversal(blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png", latent_factors={7: "x"})
