@@ -28,7 +28,8 @@ def mutual_information(bins: np.ndarray, labels: np.ndarray) -> np.ndarray:
         outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
         seen = joint > 0
         information[j, i] = (joint[seen] * np.log(joint[seen] / outer[seen])).sum()
-    return np.maximum(information, 0.0)
+    # Rounding must not pass for knowledge: a constant latent knows exactly nothing.
+    return np.where(information < 1e-14, 0.0, information)
 
 
 def entropy(labels: np.ndarray) -> np.ndarray:

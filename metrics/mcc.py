@@ -21,7 +21,7 @@ _PEARSON = Output(floor=0.03, ceiling=1.0, note="noise: order 1/sqrt(n), never 0
 _SPEARMAN = Output(
     floor=0.02,
     ceiling=0.985,
-    note="a factor of K equally frequent values reaches sqrt(1 - 1/K²): ties; .991 on Shapes3D, 1 on continuous factors",
+    note="a factor of K equally frequent values reaches sqrt(1 - 1/K²): ties; .991 on Shapes3D, 1 where continuous",
 )
 
 

@@ -12,11 +12,9 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., dict[str, float]])
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class UnknownMetric(ValueError):
@@ -60,11 +58,13 @@ class MetricCard:
         factors: "discrete" (class indices only), "any", or None for a metric that reads no factors.
         defaults: variants that a bare name selects when there is no variant "".
         variant_needs: needs of the variants that differ from ``needs``.
+        variant_factors: the same for ``factors``.
         variant_outputs: outputs of the variants that differ from ``outputs``.
         drops_constant_latents: the scorer removes exactly constant latents first.
         scope: "run" (one representation) or "cell" (all seeds of a method together).
         version: raised by every change that can move a score.
         details: same arguments as the function, returns (the function's dictionary, matrices behind it as lists).
+        warm_up: called before the clock starts, where something must be compiled first.
         name: filled in by ``register_metric``.
     """
 
@@ -81,11 +81,13 @@ class MetricCard:
     factors: Literal["discrete", "any"] | None = "any"
     defaults: tuple[str, ...] = ()
     variant_needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variant_factors: Mapping[str, Literal["discrete", "any"]] = field(default_factory=dict)
     variant_outputs: Mapping[str, Mapping[str, Output]] = field(default_factory=dict)
     drops_constant_latents: bool = False
     scope: Literal["run", "cell"] = "run"
     version: int = 1
     details: Callable[..., tuple[dict[str, float], dict[str, Any]]] | None = None
+    warm_up: Callable[[], None] | None = None
     name: str = ""
 
 
@@ -97,7 +99,7 @@ class Metric:
         id: ``name`` or ``name[variant]``: how it is selected and stored.
         function: the plain function; returns ``{name + suffix: value}``.
         keywords: what the variant fixes.
-        needs, outputs: of this variant.
+        needs, factors, outputs: of this variant.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Metric:
     card: MetricCard
     keywords: Mapping[str, Any]
     needs: tuple[str, ...]
+    factors: Literal["discrete", "any"] | None
     outputs: Mapping[str, Output]
 
     def keys(self, protocol: str = "quick") -> list[str]:
@@ -271,6 +274,7 @@ def _select(text: str) -> list[Metric]:
             card=card,
             keywords=card.variants[variant],
             needs=card.variant_needs.get(variant, card.needs),
+            factors=card.variant_factors.get(variant, card.factors),
             outputs=card.variant_outputs.get(variant, card.outputs),
         )
         for variant in variants

@@ -92,6 +92,8 @@ def score(
         reason = unmet(metric, prepared.arrays.keys(), prepared.continuous)
         values: dict[str, float] = {}
         if reason is None:
+            if metric.card.warm_up is not None:
+                metric.card.warm_up()
             start = time.perf_counter()
             try:
                 values, details = _measure(metric, prepared, settings, rng_seed)
@@ -151,7 +153,7 @@ def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str])
         if set(INTERVENTIONS) & set("|".join(missing).split("|")) and "pool" in metric.card.variants:
             instead = f"; {pooled} works on labelled rows"
         return f"{metric.id} needs {wanted}{instead}"
-    if metric.card.factors == "discrete" and continuous:
+    if metric.factors == "discrete" and continuous:
         are = "is" if len(continuous) == 1 else "are"
         return f"{metric.id} needs discrete factors; {', '.join(continuous)} {are} continuous"
     return None
