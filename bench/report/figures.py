@@ -96,12 +96,13 @@ def _draw_score_page(table: Table, columns: Sequence[Column], stem: Path, format
 
 def _draw_score_panel(axes: Axes, table: Table, of: Column, places: np.ndarray) -> None:
     ends: list[float] = []
-    for i, (line, place) in enumerate(zip(table.lines, places, strict=True)):
+    looks = _looks(table.group)
+    for line, place in zip(table.lines, places, strict=True):
         score = line.scores[of.key]
         estimate = score.estimate
         if estimate is None:
             continue
-        shape = look(i) if not line.is_reference else {"color": REFERENCE_COLOUR, "marker": "o"}
+        shape = looks[line.label]
         colour, at_mean = shape["color"], place + 0.08
         fill, edge = ("white", colour) if line.is_reference else (colour, "white")
         y = [place - 0.06] * len(score.values)
@@ -170,7 +171,7 @@ def _draw_lines(
         stem = path if page == 1 else path.with_name(f"{path.name}-{page}")
         shown = keys[start : start + MAX_PANELS]
         labels = sorted({label for key in shown for label in series[key]}, key=list(group.labels.values()).index)
-        shapes = {label: look(i) for i, label in enumerate(_trained_labels(group))}
+        shapes = _looks(group)
         counts = {label: max(len(series[key].get(label, ())) for key in shown) for label in labels}
         with style():
             figure = new_figure(1.9 + 0.35 * len(labels) + 3.1 * math.ceil(len(shown) / 2))
@@ -315,9 +316,12 @@ def _value(row: Row, metric: str) -> float | None:
     return None if entry is None else entry["value"]
 
 
-def _trained_labels(group: Group) -> list[str]:
-    """Labels in the order of the table, so that a method looks the same in every figure of the group."""
-    return [group.cell_label(cell) for cell in group.cells]
+def _looks(group: Group) -> dict[str, dict[str, Any]]:
+    """Label → colour, line and marker, so that a method looks the same in every figure of the group."""
+    trained = [cell for cell in group.cells if not cell.is_reference and (cell.done or cell.lost)]
+    looks = {group.cell_label(cell): look(i) for i, cell in enumerate(trained)}
+    plain = {"color": REFERENCE_COLOUR, "linestyle": ":", "marker": "o"}
+    return {label: looks.get(label, plain) for label in group.labels.values()}
 
 
 def _title(group: Group) -> str:

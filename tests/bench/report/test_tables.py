@@ -1,6 +1,8 @@
 import csv
 import io
 import re
+import subprocess
+import sys
 
 import pytest
 from synthetic_rows import row, seeds, study
@@ -226,3 +228,11 @@ def test_the_leaderboard_of_no_rows_says_so(tmp_path):
     page, numbers = write([], tmp_path)
     assert "No rows yet" in page.read_text()
     assert numbers.read_text().startswith("dataset,source,")
+
+
+def test_reports_import_neither_torch_nor_what_only_frames_and_figures_need():
+    modules = ("frame", "tables", "render", "leaderboard", "figures", "style", "traverse")
+    imports = ", ".join(f"bench.report.{name}" for name in modules)
+    code = f"import sys, {imports}; print(sorted({{'torch', 'pandas', 'matplotlib'}} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
