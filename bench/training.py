@@ -193,7 +193,8 @@ class Trainer:
         self.sums = {}
         wrong = [name for name, value in values.items() if not np.isfinite(value)]
         if wrong:
-            raise Diverged(f"{', '.join(wrong)} became {values[wrong[0]]} within {since} steps of step {step}")
+            steps = "at" if since == 1 else f"within {since} steps of"
+            raise Diverged(f"{', '.join(wrong)} became {values[wrong[0]]} {steps} step {step}")
         curve["step"].append(step)
         for name, value in values.items():
             curve.setdefault(name, []).append(value)

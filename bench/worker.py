@@ -250,7 +250,7 @@ class _Run:
         result = {
             "metrics": {key: value | {"value": _short(value["value"])} for key, value in values.items()},
             "scored": {metric: metric_choice.version(metric) for metric in wanted},
-            "details": scores.details,
+            "details": {key: one | {"factors": list(scores.factor_names)} for key, one in scores.details.items()},
         }
         if old is not None:
             result = {key: {**old[key], **result[key]} for key in result}

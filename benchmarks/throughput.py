@@ -20,23 +20,22 @@ from statistics import median
 from typing import Any
 
 N_PAIRS = 32
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("plain loop, all cores", {"threads": 0}),
+    ("plain loop, one thread", {"threads": 1}),
+    ("+ channels_last", {"channels_last": True}),
+    ("+ bfloat16 autocast", {"bfloat16": True}),
+    ("+ fused Adam", {"fused": True}),
+    ("+ uint8 cache, no DataLoader", {"cache": True}),
+    ("+ freed memory kept", {"keep_memory": True}),
+    ("+ huge pages", {"huge_pages": True}),
+    ("+ our layers", {"layers": True}),
+)
+# Each variant has the settings of all before it, so the last is the path that a worker takes.
 VARIANTS = {
-    "plain loop, all cores": {"threads": 0},
-    "plain loop, one thread": {"threads": 1},
-    "+ channels_last": {"threads": 1, "channels_last": True},
-    "+ bfloat16 autocast": {"threads": 1, "channels_last": True, "bfloat16": True},
-    "+ fused Adam": {"threads": 1, "channels_last": True, "bfloat16": True, "fused": True},
-    "+ uint8 cache, no DataLoader": {
-        "threads": 1, "channels_last": True, "bfloat16": True, "fused": True, "cache": True,
-    },
-    "+ memory kept": {
-        "threads": 1, "channels_last": True, "bfloat16": True, "fused": True, "cache": True, "keep_memory": True,
-    },
-    "+ huge pages": {
-        "threads": 1, "channels_last": True, "bfloat16": True, "fused": True, "cache": True, "keep_memory": True,
-        "huge_pages": True,
-    },
-}  # fmt: skip
+    name: {key: value for _, settings in STEPS[: i + 1] for key, value in settings.items()}
+    for i, (name, _) in enumerate(STEPS)
+}
 
 
 def child(settings: dict[str, Any], n_steps: int) -> float:
@@ -59,6 +58,8 @@ def child(settings: dict[str, Any], n_steps: int) -> float:
     data = open_dataset("natural_sprites", config, Source("generated"), Folders.from_environment())
     entry = registry.method("slowvae")
     method = entry.target(entry.config(), data.spec("pairs"))
+    if not settings.get("layers"):
+        method.model.encoder, method.model.decoder = _stock_layers(data.info.observation_shape[0])
     if settings.get("channels_last"):
         method = method.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-4, fused=settings.get("fused", False))
@@ -78,6 +79,23 @@ def child(settings: dict[str, Any], n_steps: int) -> float:
         optimizer.step()
         times.append(time.perf_counter() - started)
     return 2 * N_PAIRS * n_steps / sum(times[warm_up:])
+
+
+def _stock_layers(channels: int, n_latents: int = 10) -> tuple[Any, Any]:
+    """Encoder and decoder of the same network, written with torch's own layers as the released code does."""
+    from torch import nn
+
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 4, 2, 1), nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 4, 2, 1), nn.ReLU(),
+        nn.Conv2d(64, 256, 4), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2 * n_latents),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(n_latents, 256), nn.Unflatten(1, (256, 1, 1)), nn.ReLU(), nn.ConvTranspose2d(256, 64, 4), nn.ReLU(),
+        nn.ConvTranspose2d(64, 64, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(),
+        nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(32, channels, 4, 2, 1),
+    )  # fmt: skip
+    return encoder, decoder
 
 
 def _data_loader(data: Any) -> Any:

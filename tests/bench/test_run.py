@@ -22,13 +22,13 @@ def grid(bench, tmp_path_factory):
     """One grid with a method that works and one of each kind that does not."""
     folder = tmp_path_factory.mktemp("grid") / "results"
     methods = "toy_ae,toy_raises,toy_nan,toy_killed,toy_sequences"
-    done = bench("run", "--methods", methods, *TOYS, "--seeds", "2", "--results", str(folder))
+    done = bench("run", "--methods", methods, *TOYS, "--seeds", "1", "--results", str(folder))
     return folder, done, rows_of(folder)
 
 
 def test_an_outside_method_data_set_and_metric_run(grid):
     _, done, rows = grid
-    row = rows["toy_ae", 1]
+    row = rows["toy_ae", 0]
     assert row["status"] == "done", done.stderr
     assert 0.3 < row["metrics"]["mcc[spearman]"]["value"] <= 1
     assert row["metrics"]["toy_largest"]["value"] > 0
@@ -40,17 +40,15 @@ def test_an_outside_method_data_set_and_metric_run(grid):
     ("method", "status", "reason"),
     [
         ("toy_raises", "failed", "RuntimeError: the toy broke on two lines"),
-        ("toy_nan", "diverged", "loss became nan within 1 steps of step 6"),
+        ("toy_nan", "diverged", "loss became nan at step 6"),
         ("toy_killed", "failed", "killed 2 times while it ran alone"),
         ("toy_sequences", "skipped", "needs the view 'sequences'; toy_squares offers pairs, images"),
     ],
 )
 def test_each_failure_is_a_stored_row_with_its_reason(grid, method, status, reason):
     _, _, rows = grid
-    for seed in range(2):
-        row = rows[method, seed]
-        assert row["status"] == status
-        assert reason in row["reason"]
+    assert rows[method, 0]["status"] == status
+    assert reason in rows[method, 0]["reason"]
 
 
 def test_failures_exit_with_1_and_are_named_in_one_line_each(grid):
@@ -62,7 +60,7 @@ def test_failures_exit_with_1_and_are_named_in_one_line_each(grid):
 
 def test_a_second_run_trains_nothing_and_prints_the_same_table(bench, grid):
     folder, done, rows = grid
-    again = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "2", "--results", str(folder))
+    again = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "1", "--results", str(folder))
     assert again.returncode == 0, again.stderr
     assert "0 runs to do" in again.stderr
     assert rows_of(folder) == rows
@@ -71,7 +69,7 @@ def test_a_second_run_trains_nothing_and_prints_the_same_table(bench, grid):
 
 def test_retry_runs_failed_rows_again_and_only_those(bench, grid):
     folder, _, rows = grid
-    arguments = ("run", "--methods", "toy_ae,toy_raises", *TOYS, "--seeds", "2", "--results", str(folder))
+    arguments = ("run", "--methods", "toy_ae,toy_raises", *TOYS, "--seeds", "1", "--results", str(folder))
     bench(*arguments, "--retry", "failed")
     now = rows_of(folder)
     assert now["toy_ae", 0] == rows["toy_ae", 0]
@@ -81,7 +79,7 @@ def test_retry_runs_failed_rows_again_and_only_those(bench, grid):
 def test_a_further_metric_is_scored_from_the_checkpoint_without_training(bench, grid):
     folder, _, rows = grid
     more = ("--metrics", "mcc[spearman],mcc[pearson]")
-    done = bench("run", "--methods", "toy_ae", *TOYS[:-2], *more, "--seeds", "2", "--results", str(folder))
+    done = bench("run", "--methods", "toy_ae", *TOYS[:-2], *more, "--seeds", "1", "--results", str(folder))
     assert done.returncode == 0, done.stderr
     now = rows_of(folder)["toy_ae", 0]
     assert now["metrics"]["mcc[pearson]"]["value"] > 0
@@ -95,7 +93,7 @@ def test_a_corrupt_row_is_reported_and_run_again(bench, grid):
     good = rows["toy_ae", 0]
     path = folder / "rows" / "toy_squares" / "toy_ae" / f"{good['hash']}.json"
     path.write_text(path.read_text()[:100])
-    done = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "2", "--results", str(folder))
+    done = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "1", "--results", str(folder))
     assert done.returncode == 0, done.stderr
     assert "set aside" in done.stderr
     assert rows_of(folder)["toy_ae", 0]["metrics"]["mig[hist20]"] == good["metrics"]["mig[hist20]"]
