@@ -73,7 +73,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _objective(x: np.ndarray, indices: np.ndarray, n_outputs: int) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """Mean log loss plus penalty and its gradient, as a function of flat weights; x (n, n_features + 1) ends in ones."""
+    """Mean log loss plus penalty and its gradient, of flat weights; x (n, n_features + 1) ends in ones."""
     n, width = x.shape
     # What the labels contribute is linear in the weights: one sum of rows per class, taken once.
     counted = indices if n_outputs > 1 else np.where(indices == 1, 0, 1)

@@ -27,8 +27,6 @@ _SPLITS = 2**DEPTH - 1
 _LEAVES = 2**DEPTH
 _TIE = np.float32(1e-7)  # scikit-learn splits no two values nearer than this
 _PURE = float(np.finfo(np.float64).eps)  # nor a node of less variance
-_NEAR = np.uint32(1 << 31)  # flag in the sorted order: nearer than _TIE to the value before
-_INDEX = np.uint32((1 << 31) - 1)
 _BLOCK = 256
 _QUARTER = _BLOCK // 4
 
@@ -57,7 +55,7 @@ class Sorted:
 
     Attributes:
         columns: (n_latents, n) float32.
-        order: (n_latents, n) uint32, rows in ascending order of each column; the top bit marks a near tie.
+        order: (n_latents, n) uint16 or uint32, rows in ascending order of each column.
     """
 
     columns: np.ndarray
@@ -104,11 +102,8 @@ def classes_of(raw: np.ndarray) -> np.ndarray:
 def sort_codes(codes: np.ndarray) -> Sorted:
     """Codes (n, n_latents) sorted once, as float32 (what scikit-learn's trees see)."""
     columns = np.ascontiguousarray(np.asarray(codes, np.float32).T)
-    order = np.argsort(columns, axis=1, kind="stable").astype(np.uint32)
-    ascending = np.take_along_axis(columns, order.astype(np.int64), axis=1)
-    near = ascending[:, 1:] <= ascending[:, :-1] + _TIE
-    order[:, 1:][near] |= _NEAR
-    return Sorted(columns, order)
+    narrow = np.uint16 if len(codes) <= 1 << 16 else np.uint32  # half the memory to walk through
+    return Sorted(columns, np.argsort(columns, axis=1, kind="stable").astype(narrow))
 
 
 def fit_boosted_trees(
@@ -150,7 +145,7 @@ def _fit(
     gains = np.zeros(len(codes.columns))
     inverse = np.ones(n + 1)
     inverse[1:] = 1.0 / np.arange(1, n + 1)
-    parted = np.empty((DEPTH, *codes.order.shape), np.uint32)
+    parted = np.empty((DEPTH, *codes.order.shape), codes.order.dtype)
     parted[0] = codes.order
     is_class = np.zeros((n_outputs, n), bool)
     if n_outputs == 1:
@@ -228,8 +223,9 @@ def _grow_stage(
             # The rows of a leaf stand together in the column its parent was split by.
             rows = parted[DEPTH - 1, features[k, (_SPLITS + m - 1) // 2], bounds[m] : bounds[m + 1]]
             leaves[k, m] = factor * _newton(rows, residuals[k])
-            for i in range(len(rows)):
-                raw[k, rows[i] & _INDEX] += LEARNING_RATE * leaves[k, m]
+            step = LEARNING_RATE * leaves[k, m]
+            for row in rows:
+                raw[k, row] += step
 
 
 @compiled
@@ -273,16 +269,17 @@ def _grow(
             if feature < 0:
                 continue
             cut = first + place + 1
-            below, above = order[feature, cut - 1] & _INDEX, order[feature, cut] & _INDEX
+            below, above = order[feature, cut - 1], order[feature, cut]
             split = n_nodes - 1 + m
             features[split] = feature
             thresholds[split] = columns[feature, below] / 2.0 + columns[feature, above] / 2.0
             gains[feature] += best / n
             bounds[2 * m + 1] = cut
-            for i in range(first, cut):
-                right[order[feature, i] & _INDEX] = 0
-            for i in range(cut, end):
-                right[order[feature, i] & _INDEX] = 1
+            if level + 1 < DEPTH:
+                for row in order[feature, first:cut]:
+                    right[row] = 0
+                for row in order[feature, cut:end]:
+                    right[row] = 1
         if level + 1 < DEPTH:
             _part(order, parted[level + 1], right, bounds, n_nodes)
 
@@ -290,7 +287,7 @@ def _grow(
 @compiled
 def _part(order: np.ndarray, parted: np.ndarray, right: np.ndarray, bounds: np.ndarray, n_nodes: int) -> None:
     """Part every node's stretch of every column into its children, each still in ascending order."""
-    spare = np.empty(order.shape[1] + 1, np.uint32)
+    spare = np.empty_like(order[0])
     for f in range(len(order)):
         for m in range(n_nodes):
             first, cut, end = bounds[2 * m], bounds[2 * m + 1], bounds[2 * m + 2]
@@ -300,7 +297,7 @@ def _part(order: np.ndarray, parted: np.ndarray, right: np.ndarray, bounds: np.n
             # Every row is written to both sides and only one side moves on: no branch to mispredict.
             at, at_spare = first, 0
             for row in order[f, first:end]:
-                goes_right = right[row & _INDEX]
+                goes_right = right[row]
                 parted[f, at] = row
                 spare[at_spare] = row
                 at_spare += goes_right
@@ -313,7 +310,7 @@ def _moments(rows: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
     """Mean and variance of the residuals of some rows; (0, 0) of none."""
     total, squares = 0.0, 0.0
     for i in range(len(rows)):
-        r = residual[rows[i] & _INDEX]
+        r = residual[rows[i]]
         total += r
         squares += r * r
     if not len(rows):
@@ -327,7 +324,7 @@ def _newton(rows: np.ndarray, residual: np.ndarray) -> float:
     """Sum of residuals over sum of p (1 - p) of the rows of a leaf, where |residual| is p or 1 - p."""
     slope, curvature = 0.0, 0.0
     for i in range(len(rows)):
-        r = residual[rows[i] & _INDEX]
+        r = residual[rows[i]]
         slope += r
         curvature += abs(r) * (1.0 - abs(r))
     # scikit-learn's guard: where every p is 0 or 1 there is nothing left to gain.
@@ -364,13 +361,13 @@ def _best_split(
             total = _four_chains(block, residual, total, sums)
         else:
             for i in range(size):
-                total += residual[block[i] & _INDEX]
+                total += residual[block[i]]
                 sums[i] = total
         if _to_gains(sums[:size], begin, mean, left[begin:], right[begin:], best):
             for i in range(size):
                 if sums[i] > best:
                     after = rows[begin + i + 1]
-                    if after < _NEAR or column[after & _INDEX] > column[block[i] & _INDEX] + _TIE:
+                    if column[after] > column[block[i]] + _TIE:
                         best, place = sums[i], begin + i
     return best, place
 
@@ -392,10 +389,10 @@ def _four_chains(block: np.ndarray, residual: np.ndarray, total: float, sums: np
     )
     a, b, c, d = total, 0.0, 0.0, 0.0
     for i in range(_QUARTER):
-        a += residual[block_a[i] & _INDEX]
-        b += residual[block_b[i] & _INDEX]
-        c += residual[block_c[i] & _INDEX]
-        d += residual[block_d[i] & _INDEX]
+        a += residual[block_a[i]]
+        b += residual[block_b[i]]
+        c += residual[block_c[i]]
+        d += residual[block_d[i]]
         sums_a[i] = a
         sums_b[i] = b
         sums_c[i] = c
