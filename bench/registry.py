@@ -78,11 +78,11 @@ def _load(group: str, package: str) -> None:
     """Import every module of our own package, then whatever outside packages announce under the entry-point group."""
     if group in _loaded:
         return
-    _loaded.add(group)
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
     for point in entry_points(group=group):
         point.load()
+    _loaded.add(group)
 
 
 def methods() -> dict[str, Entry]:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench import checkpoint, metric_choice, provenance
@@ -66,8 +67,8 @@ def perform(spec: RunSpec, options: Options) -> str:
             device = torch.device(stack.enter_context(_claimed_device(options)))
             reporter = Reporter(store.artifacts(spec.hash), spec)
             stack.callback(reporter.close)
+            old = row if row is not None and row["status"] == "done" else None
             try:
-                old = row if row is not None and row["status"] == "done" else None
                 row = _Run(spec, options, store, device, reporter, should_stop).row(old)
             except (Interrupted, KeyboardInterrupt):
                 raise
@@ -76,12 +77,17 @@ def perform(spec: RunSpec, options: Options) -> str:
             except Exception as error:  # noqa: BLE001 - the one place where a failed run becomes a stored result
                 row = empty_row(spec, "failed", _one_line(error))
                 row["traceback"] = traceback.format_exc(limit=-20)
-            row["cost"].setdefault("seconds", {})["total"] = round(time.perf_counter() - clock, 3)
-            row["cost"] |= {"peak_memory_mb": provenance.peak_memory_mb(), "device": str(device)}
-            row["provenance"] = {
+            made_by = {
                 "git_commit": provenance.git_commit(), "versions": provenance.versions(),
                 "hardware": provenance.hardware(), "started": started, "finished": provenance.now(),
             }  # fmt: skip
+            if old is None or row["status"] != "done":
+                total = row["cost"].setdefault("seconds", {}).get("total", 0.0) + time.perf_counter() - clock
+                row["cost"]["seconds"]["total"] = round(total, 3)
+                row["cost"] |= {"peak_memory_mb": provenance.peak_memory_mb(), "device": str(device)}
+                row["provenance"] = made_by
+            else:
+                row["provenance"]["scored_again"] = made_by
             store.write(spec, row)
     return row["status"]
 
@@ -147,6 +153,7 @@ class _Run:
             rows = evaluation_rows(data, spec.dataset_id, cache, self.protocol)
         with self.phase("other"):
             trainer = self._trainer(data)
+        earlier = trainer.done.seconds
         if trainer.config.n_steps == 0:
             with self.phase("training"):
                 self._fit(trainer, data)
@@ -168,8 +175,10 @@ class _Run:
             "waiting_for_data": round(trainer.done.waiting / trained, 4) if trained else 0.0,
             "frames_per_second": round(frames / trained, 1) if trained else None,
         }
+        # a run that was continued also spent what its earlier processes trained for
+        row["cost"]["seconds"]["total"] = earlier
         if old is not None:
-            row["cost"] = old["cost"]
+            row |= {key: old[key] for key in ("cost", "provenance", "training")}
         return row
 
     def _trainer(self, data: Any) -> Trainer:
@@ -227,6 +236,8 @@ class _Run:
         spec = self.spec
         with self.phase("encoding"):
             evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
+            if not np.isfinite(evidence.all_codes).all():
+                raise Diverged(f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}")
             save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw)
         if old is None:
             wanted = metric_choice.wanted(self.options.metrics, spec.protocol)

@@ -17,13 +17,18 @@ from metrics.registry import MetricCard, Output, register_metric
 def mig_with_details(
     codes: np.ndarray, factors: np.ndarray, *, n_bins: int = 20
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """The score of ``mig``, the gap of each factor, and the information (n_latents × n_factors) in nats."""
+    """The score of ``mig``, each factor's gap and entropy, the information (n_latents × n_factors); in nats."""
     check_rows("mig", codes, factors, n_latents=2)
     labels, _ = class_indices("mig", factors)
     information = mutual_information(binned(codes, n_bins), labels)
     ordered = np.sort(information, axis=0)
-    gaps = (ordered[-1] - ordered[-2]) / entropy(labels)
-    return {"mig": float(gaps.mean())}, {"gaps": gaps.tolist(), "information": information.tolist()}
+    entropies = entropy(labels)
+    gaps = (ordered[-1] - ordered[-2]) / entropies
+    return {"mig": float(gaps.mean())}, {
+        "gaps": gaps.tolist(),
+        "information": information.tolist(),
+        "entropy": entropies.tolist(),
+    }
 
 
 @register_metric(

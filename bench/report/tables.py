@@ -275,7 +275,9 @@ def _all_of(values: Iterable[object]) -> str:
 
 
 def _settings(cell: Cell) -> str:
-    params = {key: value for key, value in cell.spec["method_params"].items() if key != "n_steps"}
+    # what trains without gradient steps has no use for their settings
+    hidden = {"n_steps"} if cell.n_steps else {"n_steps", "batch_size", "learning_rate"}
+    params = {key: value for key, value in cell.spec["method_params"].items() if key not in hidden}
     steps = f"{cell.n_steps:,} steps" if cell.n_steps else "no gradient steps"
     shown = f"{cell.spec['view']}, {steps}"
     return f"{shown}, {format_parameters(params)}" if params else shown

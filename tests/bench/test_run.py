@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-TOYS = ("--datasets", "toy_squares", "--budget", "smoke", "--metrics", "mcc[spearman],mig,toy_largest")
+TOYS = ("--datasets", "toy_squares", "--budget", "smoke", "--no-figures", "--metrics", "mcc[spearman],mig,toy_largest")
 
 
 def rows_of(folder):
