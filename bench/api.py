@@ -109,7 +109,7 @@ class Method(nn.Module):
       gradients and without autocast;
     - ``decode(codes) -> (n, *observation)`` in [0, 1] from codes (n, n_latents);
     - ``log_weights``, ``parts``, ``sample_prior``, ``generate``, ``transform``, ``infer_amounts``: see docs/adding.md;
-    - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, at most ``fit_rows`` rows;
+    - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``.
     """
 

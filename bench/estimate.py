@@ -77,9 +77,13 @@ def _timed_step(spec: RunSpec, device: str) -> float:
     target = torch.device(device)
     with prepared_process(spec.threads), seeded_global_state(0):
         method = cls(config, DataSpec(shape, n_frames, 1)).to(target, memory_format=torch.channels_last)
-        draw = Draw(torch.rand(config.batch_size, n_frames, *shape, device=target), torch.zeros(config.batch_size).long())
+        draw = Draw(
+            torch.rand(config.batch_size, n_frames, *shape, device=target), torch.zeros(config.batch_size).long()
+        )
         generator = torch.Generator(target).manual_seed(0)
-        trainer = Trainer(method, config, lambda rng: iter([]), np.random.default_rng(0), generator, spec.precision, Path())
+        trainer = Trainer(
+            method, config, lambda rng: iter([]), np.random.default_rng(0), generator, spec.precision, Path()
+        )
         seconds = []
         for _ in range(2 + N_TIMED_STEPS):
             started = time.perf_counter()

@@ -35,7 +35,7 @@ def available(method: type[Method], info: DataInfo) -> set[str]:
 
 
 def evaluation_rows(data: Any, dataset_id: str, store: DataStore, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (n, *observation) and factors (n, k) of the protocol's train then test rows; the same for all runs."""
+    """Observations (n, *observation) and factors (n, k) of the protocol's rows, train then test; the same for all."""
     n = protocol.n_draw + protocol.n_test
     drawn: list[Any] = []
 

@@ -37,7 +37,10 @@ def run_parallel(
     pool_environment()
     # joblib runs a single job in this very process, which a worker that dies must not take along: so two processes,
     # and pre_dispatch holds the number of runs at a time
-    with joblib.parallel_config("loky", n_jobs=max(2, workers), inner_max_num_threads=threads), warnings.catch_warnings():
+    with (
+        joblib.parallel_config("loky", n_jobs=max(2, workers), inner_max_num_threads=threads),
+        warnings.catch_warnings(),
+    ):
         # Stopping early (Ctrl-C) abandons workers on purpose.
         warnings.simplefilter("ignore", UserWarning)
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers)

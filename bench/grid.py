@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import registry, selection
+from bench import metric_choice, registry, selection
 from bench.api import DataSpec
 from bench.datasets.base import DataInfo, Source
 from bench.evidence import available
 from bench.opening import Folders, describe, resolve_source
 from bench.registry import UsageError
 from bench.spec import BUDGETS, RunSpec
-from bench import metric_choice
 from metrics import scoring
 
 N_FRAMES = {"images": 1, "pairs": 2}
@@ -163,7 +162,9 @@ def _methods(request: Request) -> list[tuple[str, Any]]:
         for field, least in {"n_steps": 0, "batch_size": 1}.items():
             value = getattr(config, field, least)
             if value < least:
-                raise UsageError(f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)")
+                raise UsageError(
+                    f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)"
+                )
         found.append((selected.name, config))
     return found
 

@@ -51,7 +51,9 @@ class Display(Protocol):
 
 def plan(grid: Grid, store: Store, options: Options, *, set_aside: bool = True) -> Plan:
     """Ask the store which runs of the grid are done; a corrupt row is set aside unless nothing may be written."""
-    todo, stored, notes = [], [], []
+    todo: list[RunSpec] = []
+    stored: list[RunSpec] = []
+    notes: list[str] = []
     for spec in grid.runs:
         try:
             row = store.read(spec, set_aside=set_aside)
@@ -62,7 +64,9 @@ def plan(grid: Grid, store: Store, options: Options, *, set_aside: bool = True) 
     return Plan(tuple(todo), tuple(stored), tuple(notes))
 
 
-def run(plan_: Plan, grid: Grid, options: Options, workers: int, expected: dict[str, float], display: Display) -> Outcome:
+def run(
+    plan_: Plan, grid: Grid, options: Options, workers: int, expected: dict[str, float], display: Display
+) -> Outcome:
     """Do what the plan lists; every run ends as a stored row unless this call is interrupted."""
     store = Store(options.folders.results)
     for spec, reason in grid.skipped:

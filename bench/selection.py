@@ -119,9 +119,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers) if is_list else tuple(range(numbers[0]))
 
 
-def resolve_config(
-    config: type, budget_values: Mapping[str, Any], selected: Selected, option: str
-) -> Any:
+def resolve_config(config: type, budget_values: Mapping[str, Any], selected: Selected, option: str) -> Any:
     """The config with its defaults, then the budget's values, then the user's.
 
     Raises:

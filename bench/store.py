@@ -92,7 +92,9 @@ class Store:
         if len(found) == 1:
             return found[0]
         what = "no row" if not found else f"{len(found)} rows"
-        raise UsageError(f"{what} in {self.root}/rows with a hash that begins with '{prefix}'; `bench table --rows` lists them")
+        raise UsageError(
+            f"{what} in {self.root}/rows with a hash that begins with '{prefix}'; `bench table --rows` lists them"
+        )
 
     @contextmanager
     def lock(self, spec_hash: str) -> Iterator[None]:

@@ -6,7 +6,7 @@ Knows no method, no data set and no file name; it resumes from a checkpoint bit 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,10 +30,14 @@ class Diverged(Exception):
 class Draws(Protocol):
     """What the loop reads of a container's batch."""
 
-    x: Tensor
-    index: Tensor
-    transformation: Tensor | None
-    extras: dict[str, Tensor]
+    @property
+    def x(self) -> Tensor: ...
+    @property
+    def index(self) -> Tensor: ...
+    @property
+    def transformation(self) -> Tensor | None: ...
+    @property
+    def extras(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def perform(spec: RunSpec, options: Options) -> str:
                 raise
             except Diverged as error:
                 row = empty_row(spec, "diverged", str(error))
-            except Exception as error:  # noqa: BLE001 - the one place where a failed run becomes a stored result
+            except Exception as error:
                 row = empty_row(spec, "failed", _one_line(error))
                 row["traceback"] = traceback.format_exc(limit=-20)
             made_by = {
@@ -212,7 +212,7 @@ class _Run:
             return
         drawn = next(data.batches("images", method.fit_rows, trainer.rng, device=self.device))
         with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "fit")):
-            method.fit(drawn.x[:, 0], trainer.generator)
+            method.fit(drawn.x[:, 0], trainer.generator)  # type: ignore[operator]
         trainer.save()
 
     def _train(self, trainer: Trainer, data: Any, rows: Any) -> None:
@@ -237,29 +237,26 @@ class _Run:
         with self.phase("encoding"):
             evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
             if not np.isfinite(evidence.all_codes).all():
-                raise Diverged(f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}")
+                raise Diverged(
+                    f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}"
+                )
             save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw)
         if old is None:
             wanted = metric_choice.wanted(self.options.metrics, spec.protocol)
         else:
             wanted = metric_choice.missing(old, self.options.metrics, spec.protocol)
         factors, names = data.info.factors, available(type(method), data.info)
-        ids, refused = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
+        ids, _ = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
         with self.phase("encoding"):
             arrays = evidence.gather(metric_choice.needs(ids, names))
         with self.phase("metrics"):
             discrete = [kind != "continuous" for kind in factors.kinds]
             scores = scoring.score(
-                arrays, ids, spec.protocol, rng_seed=stream_seed(0, spec.dataset_id, "metrics"),
+                arrays, wanted, spec.protocol, rng_seed=stream_seed(0, spec.dataset_id, "metrics"),
                 factor_names=factors.names, discrete=discrete,
             )  # fmt: skip
-        values = dict(scores.values)
-        for metric, reason in refused.items():
-            values[metric] = {
-                "value": None, "reason": reason, "version": metric_choice.version(metric), "protocol": spec.protocol
-            }  # fmt: skip
-        result = {
-            "metrics": {key: value | {"value": _short(value["value"])} for key, value in values.items()},
+        result: dict[str, dict[str, Any]] = {
+            "metrics": {key: value | {"value": _short(value["value"])} for key, value in scores.values.items()},
             "scored": {metric: metric_choice.version(metric) for metric in wanted},
             "details": {key: one | {"factors": list(scores.factor_names)} for key, one in scores.details.items()},
         }
@@ -346,5 +343,3 @@ def _claimed_device(options: Options) -> Iterator[str]:
             yield name
             return
     raise RuntimeError(f"no device of {', '.join(options.devices)} became free")
-
-

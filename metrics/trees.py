@@ -28,7 +28,6 @@ _LEAVES = 2**DEPTH
 _TIE = np.float32(1e-7)  # scikit-learn splits no two values nearer than this
 _PURE = float(np.finfo(np.float64).eps)  # nor a node of less variance
 _BLOCK = 256
-_QUARTER = _BLOCK // 4
 
 
 def _compiler(**flags: Any) -> Callable[[F], F]:
@@ -248,7 +247,8 @@ def _grow(
     says where a node begins. Fills ``features`` and ``thresholds``, adds to ``gains``, leaves the leaves in ``bounds``.
     """
     n = columns.shape[1]
-    sums = np.empty(_BLOCK)
+    sums, block_gains = np.empty(_BLOCK), np.empty(_BLOCK)
+    every_row = np.arange(n).astype(parted.dtype)
     old = np.zeros(_LEAVES + 1, np.int64)
     bounds[:2] = 0, n
     for level in range(DEPTH):
@@ -258,14 +258,16 @@ def _grow(
         for m in range(n_nodes):
             first, end = old[m], old[m + 1]
             bounds[2 * m], bounds[2 * m + 1], bounds[2 * m + 2] = first, end, end  # without a split all rows go left
-            mean, variance = _moments(order[0, first:end], residual)
+            total, variance = _moments(order[0, first:end], residual) if level else _moments(every_row, residual)
             if variance <= _PURE:
                 continue
-            best, place, feature = -1.0, -1, -1
+            best, place, feature = (-1.0, -1.0), -1, -1
             for f in latents[n_nodes - 1 + m]:
-                gain, at = _best_split(order[f, first:end], columns[f], residual, mean, inverse, reverse, best, sums)
+                best, at = _best_split(
+                    order[f, first:end], columns[f], residual, total, inverse, reverse, best, sums, block_gains
+                )
                 if at >= 0:
-                    best, place, feature = gain, at, f
+                    place, feature = at, f
             if feature < 0:
                 continue
             cut = first + place + 1
@@ -273,7 +275,7 @@ def _grow(
             split = n_nodes - 1 + m
             features[split] = feature
             thresholds[split] = columns[feature, below] / 2.0 + columns[feature, above] / 2.0
-            gains[feature] += best / n
+            gains[feature] += best[0] / n
             bounds[2 * m + 1] = cut
             if level + 1 < DEPTH:
                 for row in order[feature, first:cut]:
@@ -305,18 +307,17 @@ def _part(order: np.ndarray, parted: np.ndarray, right: np.ndarray, bounds: np.n
             parted[f, cut:end] = spare[:at_spare]
 
 
-@reassociating
+@compiled
 def _moments(rows: np.ndarray, residual: np.ndarray) -> tuple[float, float]:
-    """Mean and variance of the residuals of some rows; (0, 0) of none."""
+    """Sum and variance of the residuals of some rows; (0, 0) of none."""
     total, squares = 0.0, 0.0
-    for i in range(len(rows)):
-        r = residual[rows[i]]
-        total += r
-        squares += r * r
+    for row in rows:
+        total += residual[row]
+        squares += residual[row] * residual[row]
     if not len(rows):
         return 0.0, 0.0
     mean = total / len(rows)
-    return mean, squares / len(rows) - mean * mean
+    return total, squares / len(rows) - mean * mean
 
 
 @reassociating
@@ -331,91 +332,73 @@ def _newton(rows: np.ndarray, residual: np.ndarray) -> float:
     return slope / curvature if len(rows) and curvature >= 1e-150 * len(rows) else 0.0
 
 
-@reassociating
+@compiled
 def _best_split(
     rows: np.ndarray,
     column: np.ndarray,
     residual: np.ndarray,
-    mean: float,
+    total: float,
     inverse: np.ndarray,
     reverse: np.ndarray,
-    floor: float,
+    best: tuple[float, float],
     sums: np.ndarray,
-) -> tuple[float, int]:
-    """Squared error that the best split of a node by one column removes, and its place; place -1 if not above floor.
+    gains: np.ndarray,
+) -> tuple[tuple[float, float], int]:
+    """The best split of a node by one column, and its place; place -1 if not above ``best``.
 
     ``rows`` (n,) in ascending order of the column; a split at place i has rows[: i + 1] on its left. With u the sum of
-    residuals on the left, less as many means, it removes u² (1 / n_left + 1 / n_right). In blocks, so that sums run in
-    four chains and gains in vectors; only a block that beats the best so far is searched.
+    residuals on the left, less as many means, it removes a squared error of u² (1 / n_left + 1 / n_right): this gain is
+    quick in vectors, and chooses whom scikit-learn's own expression then compares (``_proxy``), so that splits which
+    tie up to rounding fall as they do there. ``best`` is the pair of both.
     """
     n = len(rows)
-    best, place = floor, -1
-    total = 0.0
+    place = -1
+    running = 0.0
+    mean = total / n
     # Slices rather than sums of indices: the compiler then sees plain vectors.
     left = inverse[1:]
     right = reverse[len(reverse) - n :]
     for begin in range(0, n - 1, _BLOCK):
         size = min(_BLOCK, n - 1 - begin)
         block = rows[begin : begin + size]
-        if size == _BLOCK:
-            total = _four_chains(block, residual, total, sums)
-        else:
+        for i in range(size):
+            running += residual[block[i]]
+            sums[i] = running
+        screen = best[0] - 1e-9 * abs(best[0])
+        if _gains(sums[:size], begin, mean, left[begin:], right[begin:], screen, gains):
             for i in range(size):
-                total += residual[block[i]]
-                sums[i] = total
-        if _to_gains(sums[:size], begin, mean, left[begin:], right[begin:], best):
-            for i in range(size):
-                if sums[i] > best:
-                    after = rows[begin + i + 1]
-                    if column[after] > column[block[i]] + _TIE:
-                        best, place = sums[i], begin + i
+                if gains[i] > screen and column[rows[begin + i + 1]] > column[block[i]] + _TIE:
+                    proxy = _proxy(sums[i], total, begin + i + 1, n)
+                    if proxy > best[1]:
+                        best, place = (gains[i], proxy), begin + i
     return best, place
 
 
-@reassociating
-def _four_chains(block: np.ndarray, residual: np.ndarray, total: float, sums: np.ndarray) -> float:
-    """Running sums of the residuals of a whole block, in four independent chains; returns the last."""
-    block_a, block_b, block_c, block_d = (
-        block[:_QUARTER],
-        block[_QUARTER : 2 * _QUARTER],
-        block[2 * _QUARTER : 3 * _QUARTER],
-        block[3 * _QUARTER :],
-    )
-    sums_a, sums_b, sums_c, sums_d = (
-        sums[:_QUARTER],
-        sums[_QUARTER : 2 * _QUARTER],
-        sums[2 * _QUARTER : 3 * _QUARTER],
-        sums[3 * _QUARTER :],
-    )
-    a, b, c, d = total, 0.0, 0.0, 0.0
-    for i in range(_QUARTER):
-        a += residual[block_a[i]]
-        b += residual[block_b[i]]
-        c += residual[block_c[i]]
-        d += residual[block_d[i]]
-        sums_a[i] = a
-        sums_b[i] = b
-        sums_c[i] = c
-        sums_d[i] = d
-    b += a
-    c += b
-    for i in range(_QUARTER):
-        sums_b[i] += a
-        sums_c[i] += b
-        sums_d[i] += c
-    return c + d
+@compiled
+def _proxy(left_sum: float, total: float, n_left: int, n: int) -> float:
+    """What scikit-learn maximises over splits, in its order of operations."""
+    right_sum = total - left_sum
+    return left_sum * left_sum / n_left + right_sum * right_sum / (n - n_left)
 
 
 @reassociating
-def _to_gains(sums: np.ndarray, begin: int, mean: float, left: np.ndarray, right: np.ndarray, best: float) -> int:
-    """Turn the running sums of a block into gains, in place; returns how many are above ``best``."""
+def _gains(
+    sums: np.ndarray,
+    begin: int,
+    mean: float,
+    left: np.ndarray,
+    right: np.ndarray,
+    screen: float,
+    gains: np.ndarray,
+) -> int:
+    """Fill ``gains`` from the running sums of a block; returns how many are above ``screen``."""
     expected = (begin + 1) * mean
     n_above = 0
     for i in range(len(sums)):
         u = sums[i] - (expected + i * mean)
         gain = u * u * (left[i] + right[i])
-        sums[i] = gain
-        n_above += gain > best
+        gains[i] = gain
+        n_above += gain > screen
     return n_above
 
 

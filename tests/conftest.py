@@ -34,7 +34,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in sorted(source.glob("*.py")):
             archive.write(path, f"toybench/{path.name}")
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: toybench\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/entry_points.txt", entry_points)
         archive.writestr(f"{info}/RECORD", "")
     target = folder / "site"

@@ -31,7 +31,7 @@ def list_(data_root: str | None) -> int:
     folders = Folders.from_environment(data=data_root)
     for name, entry in registry.datasets().items():
         try:
-            source = resolve_source(name, entry.config(), folders)[1].kind
+            source: str = resolve_source(name, entry.config(), folders)[1].kind
         except (OSError, ValueError) as error:
             source = f"absent: {error}"
         click.echo(f"{name:<18} {source:<10} {entry.card.license}")

@@ -11,7 +11,11 @@ import click
 from bench.registry import UsageError
 
 results_option = click.option(
-    "--results", default="results", show_default=True, metavar="DIR", help="The store: rows, artifacts, tables, figures."
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="DIR",
+    help="The store: rows, artifacts, tables, figures.",
 )
 data_root_option = click.option(
     "--data-root", metavar="DIR", help="Folder of official data files, one folder per data set. [default: $BENCH_DATA]"
@@ -51,7 +55,9 @@ def stored_rows(
         there = sorted({row["spec"][key] for row in rows})
         unknown = names - set(there)
         if unknown:
-            raise UsageError(f"no stored rows of {key} '{sorted(unknown)[0]}' in {folder}; there are {', '.join(there)}")
+            raise UsageError(
+                f"no stored rows of {key} '{sorted(unknown)[0]}' in {folder}; there are {', '.join(there)}"
+            )
         found = [row for row in found if row["spec"][key] in names]
     if not found:
         raise UsageError(f"no rows in {folder} match; `bench table --rows` lists all")

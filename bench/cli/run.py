@@ -15,7 +15,9 @@ from bench.registry import UsageError
 @click.command("run")
 @click.option("--methods", required=True, metavar="LIST", help="NAME[key=v1,v2,key=v],… ; several values make a grid.")
 @click.option("--datasets", required=True, metavar="LIST", help="The same grammar for data sets.")
-@click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="3 means seeds 0, 1, 2; 3,7 means those.")
+@click.option(
+    "--seeds", default="3", show_default=True, metavar="N|LIST", help="3 means seeds 0, 1, 2; 3,7 means those."
+)
 @click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or paper.")
 @click.option("--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.")
 @click.option("--protocol", default="", help="quick, locatello2019 or slowvae2021. [default: by budget]")
@@ -31,7 +33,9 @@ from bench.registry import UsageError
 @click.option("--dry-run", is_flag=True, help="Count the runs and estimate the time; train and write nothing.")
 @results_option
 @data_root_option
-def command(results: str, data_root: str | None, dry_run: bool, workers: int | None, figures: bool, **asked: Any) -> int:
+def command(
+    results: str, data_root: str | None, dry_run: bool, workers: int | None, figures: bool, **asked: Any
+) -> int:
     """Train each method on each data set with several seeds, score it, and print the comparison.
 
     What the store already holds is not done again, and an interrupted run goes on from its checkpoint:

@@ -43,7 +43,12 @@ def _fields(name: str, card: Any) -> None:
     click.echo(name)
     for field in dataclasses.fields(card):
         value = getattr(card, field.name)
-        if field.name in ("budgets", "outputs") or callable(value) or value in ("", (), None, {}) or field.name == "name":
+        if (
+            field.name in ("budgets", "outputs")
+            or callable(value)
+            or value in ("", (), None, {})
+            or field.name == "name"
+        ):
             continue
         if isinstance(value, Mapping):
             value = "; ".join(str(key) + (f": {text}" if text else "") for key, text in value.items())
@@ -54,7 +59,9 @@ def _parameters(entry: registry.Entry) -> None:
     """Defaults, and beside each what the budgets put instead."""
     click.echo("  parameters (default, and what a budget puts instead)")
     for field in dataclasses.fields(entry.config):
-        changed = [f"{budget} {values[field.name]}" for budget, values in entry.card.budgets.items() if field.name in values]
+        changed = [
+            f"{budget} {values[field.name]}" for budget, values in entry.card.budgets.items() if field.name in values
+        ]
         click.echo(f"    {field.name:<16} {field.default!s:<10} {', '.join(changed)}".rstrip())
 
 

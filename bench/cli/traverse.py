@@ -14,7 +14,9 @@ from bench.registry import UsageError
 @click.command("traverse")
 @click.argument("run", metavar="HASH")
 @click.option("--output", "-o", metavar="FILE", help="[default: RESULTS/figures/traversal-HASH.png]")
-@click.option("--base", type=click.IntRange(0), default=0, show_default=True, help="Which evaluation row to start from.")
+@click.option(
+    "--base", type=click.IntRange(0), default=0, show_default=True, help="Which evaluation row to start from."
+)
 @click.option("--steps", type=click.IntRange(2, 15), default=7, show_default=True, help="Values per latent.")
 @results_option
 @data_root_option

@@ -59,7 +59,7 @@ def test_failures_exit_with_1_and_are_named_in_one_line_each(grid):
 
 
 def test_a_second_run_trains_nothing_and_prints_the_same_table(bench, grid):
-    folder, done, rows = grid
+    folder, _, rows = grid
     again = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "1", "--results", str(folder))
     assert again.returncode == 0, again.stderr
     assert "0 runs to do" in again.stderr
@@ -102,7 +102,9 @@ def test_a_corrupt_row_is_reported_and_run_again(bench, grid):
 
 def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
     results = tmp_path / "results"
-    done = bench("run", "--methods", "toy_ae,toy_sequences", *TOYS, "--seeds", "4", "--dry-run", "--results", str(results))
+    done = bench(
+        "run", "--methods", "toy_ae,toy_sequences", *TOYS, "--seeds", "4", "--dry-run", "--results", str(results)
+    )
     assert done.returncode == 0, done.stderr
     assert "4 runs to do, 0 stored already, 4 do not apply" in done.stdout
     assert "a few steps timed now" in done.stdout

@@ -102,7 +102,10 @@ def test_values_take_the_type_of_the_field():
         ({"beta": "four"}, "toy: parameter 'beta' must be a number, got 'four' (from --methods toy[…])"),
         ({"beta": "nan"}, "toy: parameter 'beta' must be a number, got 'nan' (from --methods toy[…])"),
         ({"n_steps": "1.5"}, "toy: parameter 'n_steps' must be a whole number, got '1.5' (from --methods toy[…])"),
-        ({"objective": "x"}, "toy: parameter 'objective' must be one of released, elbo, got 'x' (from --methods toy[…])"),
+        (
+            {"objective": "x"},
+            "toy: parameter 'objective' must be one of released, elbo, got 'x' (from --methods toy[…])",
+        ),
         ({"flag": "maybe"}, "toy: parameter 'flag' must be true or false, got 'maybe' (from --methods toy[…])"),
         ({"beta": "-1"}, "toy: parameter 'beta' must be ≥ 0, got -1.0 (from --methods toy[…])"),
     ],

@@ -1,0 +1,65 @@
+"""Imports point one way, and what must start fast imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ("bench", "methods", "metrics")}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def offenders(files, is_wrong):
+    return {f"{path.relative_to(ROOT)}: {name}" for path in files for name in imported(path) if is_wrong(name)}
+
+
+def test_metrics_import_neither_of_the_others_nor_torch():
+    assert not offenders(FILES["metrics"], lambda name: name.split(".")[0] in ("bench", "methods", "torch"))
+
+
+def test_methods_import_the_contract_and_each_other_only():
+    allowed = ("bench.api", "bench.registry", "methods")
+    assert not offenders(
+        FILES["methods"],
+        lambda name: name.split(".")[0] in ("bench", "metrics") and not name.startswith(allowed) and name != "bench",
+    )
+
+
+def test_nothing_imports_the_command_line():
+    files = [p for p in FILES["bench"] if "cli" not in p.parts and p.name != "__main__.py"]
+    assert not offenders(files, lambda name: name.startswith("bench.cli"))
+
+
+def test_reports_know_rows_not_models():
+    files = [p for p in FILES["bench"] if "report" in p.parts]
+    assert not offenders(files, lambda name: name.split(".")[0] in ("torch", "methods"))
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("bench.cli", ("torch", "pandas", "numpy", "matplotlib", "sklearn")),
+        ("bench.registry", ("torch", "numpy")),
+        ("bench.report.tables", ("torch",)),
+        ("metrics.scoring", ("torch", "bench")),
+    ],
+)
+def test_imports_that_must_stay_light(module, absent):
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
