@@ -14,6 +14,7 @@ from bench.registry import UsageError
 
 COMMANDS = {
     "run": ("bench.cli.run", "Train and score methods on data sets, then print the comparison."),
+    "score": ("bench.cli.score", "Score codes that any program wrote, without training."),
     "table": ("bench.cli.table", "Print the comparison tables of stored rows."),
     "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
     "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
