@@ -22,7 +22,7 @@ class Reporter:
 
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         self.path = folder / "progress.json"
-        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0, "warnings": []}
+        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0}
         self.last = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._write(force=True)
@@ -36,8 +36,9 @@ class Reporter:
         self._write(force=False)
 
     def warn(self, text: str) -> None:
-        self.facts["warnings"].append(text)
-        self._write(force=True)
+        """Something the user should know; the parent reads it when the run is in."""
+        with (self.path.parent / "warnings").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
     def close(self) -> None:
         with suppress(FileNotFoundError):
@@ -60,6 +61,16 @@ def read(artifacts: Path, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
         with suppress(OSError, json.JSONDecodeError):
             found[name] = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
     return found
+
+
+def warnings(folder: Path) -> list[str]:
+    """What a run's worker warned of, once: the file is taken away."""
+    path = folder / "warnings"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.unlink()
+    return lines
 
 
 def time_left(

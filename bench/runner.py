@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench import prepare, progress
-from bench.executor import execute, run_parallel
+from bench.executor import BrokenProcessPool, execute, run_parallel
 from bench.grid import Grid
+from bench.registry import UsageError
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 from bench.worker import Options, empty_row, is_done
@@ -67,11 +68,12 @@ def plan(grid: Grid, store: Store, options: Options, *, set_aside: bool = True) 
 def run(
     plan_: Plan, grid: Grid, options: Options, workers: int, expected: dict[str, float], display: Display
 ) -> Outcome:
-    """Do what the plan lists; every run ends as a stored row unless this call is interrupted."""
+    """Do what the plan lists; every run ends as a stored row unless this call is interrupted.
+
+    Raises:
+        UsageError: a data set cannot be read; nothing was stored.
+    """
     store = Store(options.folders.results)
-    for spec, reason in grid.skipped:
-        if not store.row_path(spec).exists():
-            store.write(spec, empty_row(spec, "skipped", reason))
     outcome, started = Outcome(), time.perf_counter()
     done: list[str] = []
 
@@ -83,10 +85,15 @@ def run(
 
     try:
         _prepare(plan_.todo, options, workers, display)
+        for spec, reason in grid.skipped:
+            if not store.row_path(spec).exists():
+                store.write(spec, empty_row(spec, "skipped", reason))
         started = time.perf_counter()
         with _repeatedly(show):
             for name, status in execute(plan_.todo, options, workers):
                 done.append(name)
+                for warning in progress.warnings(store.artifacts(name)):
+                    display.note(warning)
                 outcome.finished[status] = outcome.finished.get(status, 0) + 1
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -100,8 +107,14 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
         return
     display.note(f"preparing {', '.join(sorted({spec.dataset for spec in jobs}))}")
     calls = [(spec, options.folders) for spec in jobs]
-    for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
-        pass
+    try:
+        for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
+            pass
+    except BrokenProcessPool:
+        raise UsageError(f"preparing {jobs[0].dataset} was killed by the system (out of memory or disk?)") from None
+    except (OSError, ValueError) as error:
+        # a file that cannot be read is the caller's to mend; nothing has been stored yet
+        raise UsageError(str(error)) from None
 
 
 @contextmanager

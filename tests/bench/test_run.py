@@ -147,3 +147,38 @@ def test_results_that_are_a_file_are_refused(bench_in_process, tmp_path):
     code, error = bench_in_process("run", "--methods", "toy_ae", "--datasets", "toy_squares", "--results", str(file))
     assert (code, file.read_text()) == (2, "kept")
     assert "is a file; name a folder" in error
+
+
+def test_a_corrupt_checkpoint_is_reported_and_the_run_made_again(bench, grid):
+    folder, _, rows = grid
+    good = rows["toy_ae", 0]
+    (folder / "rows" / "toy_squares" / "toy_ae" / f"{good['hash']}.json").unlink()
+    checkpoint = folder / "artifacts" / good["hash"] / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    done = bench("run", "--methods", "toy_ae", *TOYS, "--seeds", "1", "--results", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint.safetensors: not a readable checkpoint" in done.stderr
+    assert rows_of(folder)["toy_ae", 0]["metrics"]["mig[hist20]"] == good["metrics"]["mig[hist20]"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param('id,cat_id,t_0,t_1\n1,1,"[(1, 2, 3), None, None]","[(1, 2"\n', "t_1", id="malformed cell"),
+        pytest.param("", "tracks.csv", id="empty"),
+        pytest.param("a,b\n1,2\n", "header", id="another file"),
+    ],
+)
+def test_an_unreadable_data_file_is_one_line_exit_2_and_nothing_stored(bench, tmp_path, content, message):
+    tracks = tmp_path / "tracks.csv"
+    tracks.write_text(content)
+    results = tmp_path / "results"
+    done = bench(
+        "run", "--methods", "oracle", "--datasets", f"natural_sprites[tracks={tracks}]", "--budget", "smoke",
+        "--metrics", "mcc", "--results", str(results),
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if "tracks.csv" in line]) == 1
+    assert not results.exists()

@@ -24,7 +24,7 @@ class ToyConfig(MethodConfig):
 def card(view="images", **more):
     return MethodCard(
         title="Toy", paper="none", summary="A linear autoencoder.", family="static", view=view,
-        budgets=dict.fromkeys(("smoke", "quick", "standard", "paper"), {}), verified="by its own test", source="none",
+        budgets={"smoke": {}, "quick": {}, "standard": {}, "paper": {}}, verified="by its own test", source="none",
         **more,
     )  # fmt: skip
 
