@@ -15,7 +15,7 @@ from methods.parameters import check_at_least, check_training
 
 BUDGETS = {
     "smoke": {"n_steps": 20, "batch_size": 16, "learning_rate": 1e-3},
-    "quick": {"n_steps": 1_200, "learning_rate": 1e-3},
+    "quick": {"n_steps": 900, "learning_rate": 1e-3},
     "standard": {"n_steps": 30_000, "learning_rate": 5e-4},
     "paper": {},
 }

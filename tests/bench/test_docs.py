@@ -1,0 +1,56 @@
+"""The examples of the documentation run as they stand, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench import registry
+from bench.api import Batch, DataSpec
+from metrics import registry as metric_registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
+@pytest.fixture
+def adding(monkeypatch):
+    """Names that the examples of docs/adding.md define; registered for the length of the test."""
+    monkeypatch.setattr(registry, "_METHODS", dict(registry.methods()))
+    metric_registry.cards()
+    monkeypatch.setattr(metric_registry, "_REGISTERED", dict(metric_registry._REGISTERED))
+    names: dict = {"__name__": "example"}
+    for block in python_blocks(ROOT / "docs" / "adding.md"):
+        exec(block, names)
+    return names
+
+
+def test_the_method_example_trains(adding):
+    entry = registry.method("linear_ae")
+    torch.manual_seed(0)
+    method = entry.target(entry.config(n_latents=3), DataSpec((1, 8, 8), 1, 10))
+    x = torch.rand(4, 1, 1, 8, 8)
+    loss = method.losses(Batch(x, torch.arange(4), 0, 10), torch.Generator())["loss"]
+    assert 0.5 * 64 < float(loss.detach()) < 1.2 * 64  # about log 2 nats a pixel before training
+    assert method.encode(x).shape == (4, 1, 3)
+    assert method.decode(method.encode(x)[:, 0]).shape == (4, 1, 8, 8)
+
+
+def test_the_metric_example_scores(adding):
+    codes = np.stack([np.arange(10.0), np.zeros(10)], axis=1)
+    assert metric_registry.metric("active_latents").function(codes) == {"active_latents": 0.5}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
