@@ -135,6 +135,7 @@ ALIASES: Mapping[str, Alias] = {
 
 _REGISTERED: dict[str, tuple[Callable[..., dict[str, float]], MetricCard]] = {}
 _loaded: set[str] = set()
+_NO_METRIC = {"trees"}  # its compiler takes half a second to import
 
 
 def register_metric(name: str, *, card: MetricCard) -> Callable[[F], F]:
@@ -158,7 +159,8 @@ def _load() -> None:
         return
     _loaded.add("bench.metrics")
     for module in pkgutil.iter_modules(importlib.import_module("metrics").__path__):
-        importlib.import_module(f"metrics.{module.name}")
+        if module.name not in _NO_METRIC:
+            importlib.import_module(f"metrics.{module.name}")
     for point in entry_points(group="bench.metrics"):
         point.load()
 

@@ -211,7 +211,8 @@ def _check_codes(arrays: dict[str, Any]) -> None:
         if codes.dtype.kind not in "fiub":
             raise BadEvidence(f"{name}: wanted numbers, got {codes.dtype}")
         _check_finite(name, codes)
-        arrays[name] = codes if codes.dtype.kind == "f" else codes.astype(np.float64)
+        # One memory layout, so that equal numbers give equal bits.
+        arrays[name] = np.ascontiguousarray(codes, None if codes.dtype.kind == "f" else np.float64)
         partner = {"codes": "factors", "codes_test": "factors_test"}.get(name)
         if partner in arrays:
             _check_factors(partner, np.asarray(arrays[partner]), name, codes)
@@ -291,7 +292,7 @@ def _drop_factors(arrays: dict[str, Any], keep: np.ndarray) -> None:
         return
     for name in ("factors", "factors_test"):
         if name in arrays:
-            arrays[name] = np.asarray(arrays[name])[:, keep]
+            arrays[name] = np.ascontiguousarray(np.asarray(arrays[name])[:, keep])
     if "factor_sizes" not in arrays:
         return
     sizes = np.asarray(arrays["factor_sizes"], np.int64)
