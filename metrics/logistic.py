@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BLOCK = 1024
+_BLOCK = 1 << 15  # numbers at a time: 256 KiB, half a core's nearer cache
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,17 @@ def _objective(x: np.ndarray, indices: np.ndarray, n_outputs: int) -> Callable[[
     observed = np.stack(
         [np.bincount(counted, weights=column, minlength=n_outputs)[:n_outputs] for column in x.T], axis=1
     )
-    blocks = [x[start : start + _BLOCK] for start in range(0, n, _BLOCK)]
-    buffer = np.empty((n_outputs, _BLOCK))
+    n_block = max(_BLOCK // n_outputs, 1)
+    blocks = [x[start : start + n_block] for start in range(0, n, n_block)]
+    buffer = np.empty((n_outputs, min(n_block, n)))
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(n_outputs, width)
         normaliser = 0.0
         expected = np.zeros_like(weights)
         for block in blocks:
-            scores = buffer[:, : len(block)]
+            # a short last block takes memory of its own: BLAS wants rows without gaps
+            scores = buffer if len(block) == buffer.shape[1] else np.empty((n_outputs, len(block)))
             np.matmul(weights, block.T, out=scores)
             if n_outputs > 1:
                 normaliser += float(_softmax(scores).sum())
