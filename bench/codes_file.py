@@ -6,8 +6,12 @@ claims is held against the file before memory is asked for.
 
 from __future__ import annotations
 
+import lzma
 import stat
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,10 +33,10 @@ KEYS = {
 ABOUT = ("factor_names", "discrete", "n_train")
 HOW = "np.savez('codes.npz', codes=codes, factors=factors)"
 
-# What numpy, zipfile, zlib and h5py raise on damaged files, all of it met by flipping bytes of good ones.
+# What numpy, zipfile and h5py raise on damaged files; the last few come up through them from what they build on.
 _DAMAGE = (
     OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, SyntaxError, EOFError, OverflowError,
-    NotImplementedError, MemoryError, zipfile.BadZipFile,
+    NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -65,13 +69,15 @@ def read(path: Path) -> CodesFile:
         UsageError: no such file, another format, damaged, too large, or not numbers; one line with file and place.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is not a file")
-        with path.open("rb") as file:
-            head = file.read(512)
-    except (OSError, ValueError) as error:
+        is_file, head = stat.S_ISREG(path.stat().st_mode), b""
+        if is_file:
+            with path.open("rb") as file:
+                head = file.read(512)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(f"{path}: {reason.lower()}") from None
+    if not is_file:
+        raise UsageError(f"{path} is a folder or a device; name a file")
     if not head:
         raise UsageError(f"{path} is empty")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -98,7 +104,7 @@ def _damage(path: Path, form: str) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UsageError(f"{path}: damaged or not {form} ({text})") from None
+        raise UsageError(f"{path}: damaged, cut short or not {form} ({text})") from None
 
 
 def _npz(path: Path) -> CodesFile:

@@ -131,7 +131,7 @@ def _complain(path: Path, line: int, row: Sequence[str], names: Sequence[str] | 
             raise UsageError(f"{path}: {where} is empty; every cell is a number")
         if is_number:
             raise UsageError(f"{path}: {where} is {cell.strip()}; every number is finite")
-        raise UsageError(f"{path}: {where} is {shown}; wanted a number (classes are numbered 0, 1, 2, …)")
+        raise UsageError(f"{path}: {where} is {shown}; wanted a number such as 0.5 (classes are numbered 0, 1, 2, …)")
 
 
 def _without_index(path: Path, table: _Table) -> tuple[_Table, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Scores of a user's codes as a row of the store, in tables of its own: never in one cell with what the suite trained.
 
-The row's data fingerprint is that of the factors, so only codes of the very same labelled rows share a table; its source
-is "user" and its budget "none".
+The row's data fingerprint is that of the factors, so only codes of the very same labelled rows share a table; its
+source is "user" and its budget "none".
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def row_of(scored: Scored, spec: RunSpec) -> dict[str, Any]:
 
 def _ids(scored: Scored) -> list[str]:
     """Ids of what was scored: keys without their suffixes."""
-    found = {}
+    found: dict[str, None] = {}
     for key in scored:
         plain = key.split("@")[0]
         start = plain.find("/", plain.find("]") + 1)
@@ -105,9 +105,7 @@ def _ids(scored: Scored) -> list[str]:
 
 def _checked(option: str, name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,79}", name):
-        raise UsageError(
-            f"{option} becomes a folder's name: letters, digits and ._=+- only, at most 80, got {name[:90]!r}"
-        )
+        raise UsageError(f"{option} names a folder: at most 80 letters, digits and ._=+-, got {name[:90]!r}")
     return name
 
 

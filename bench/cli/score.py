@@ -51,7 +51,8 @@ def command(
         raise UsageError("--save needs --dataset NAME: what these are codes of")
     if not save and context.get_parameter_source("results") is not click.core.ParameterSource.DEFAULT:
         raise UsageError("--results names a store for --save; add --save")
-    from bench.representation import Scored, load, score_labelled
+    from bench.labelled import load
+    from bench.representation import Scored, score_labelled
     from metrics.protocols import protocol_named
     from metrics.registry import UnknownMetric, resolve, split_ids
     from metrics.scoring import BadEvidence
@@ -80,7 +81,7 @@ def command(
 
 
 def _warn_of_time(labelled: Any) -> None:
-    from bench.representation import MANY_VALUES
+    from bench.labelled import MANY_VALUES
 
     click.echo("bench: scoring …", err=True)
     factors = labelled.arrays.get("factors")

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.report.cards import column, in_table_order
+from bench.report.cards import column, in_table_order, is_secondary
 from bench.report.escape import plain
 from bench.report.tables import BOUNDS, shorten
 
@@ -25,8 +25,10 @@ def to_text(scored: Scored, width: int = 100) -> str:
     entries = [(*cells, reason) for cells, reason in _entries(scored)]
     sizes = [max(len(row[i]) for row in [_HEAD, *entries]) for i in range(4)]
     lines += ["", _line(_HEAD, sizes), "-" * (sum(sizes) + 8 + len(_HEAD[-1]))]
-    for *cells, reason in entries:
+    for (*cells, reason), following in zip(entries, [*entries[1:], ("",)], strict=True):
         lines.append(_line(tuple(cells), sizes))
+        if reason == following[-1]:
+            continue  # said once, under the last of them
         lines += textwrap.wrap(plain(reason), width, initial_indent=" " * 4, subsequent_indent=" " * 4)
     lines.append("")
     for note in _all_notes(scored):
@@ -47,8 +49,10 @@ def to_html(scored: Scored) -> str:
 
 
 def _entries(scored: Scored) -> Iterator[tuple[tuple[str, ...], str]]:
-    """((metric, score, floor, ceiling, direction), reason) of each number in the order of tables."""
+    """((metric, score, floor, ceiling, direction), reason) of each number that tables show, in their order."""
     for key in in_table_order(scored):
+        if is_secondary(key):
+            continue
         of, value = column(key), scored[key]
         shown = "—" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
         bounds = ("—" if bound is None else f"{bound:g}" for bound in (of.floor, of.ceiling))
@@ -65,7 +69,7 @@ def _summary(scored: Scored) -> str:
 def _factors(scored: Scored) -> str:
     texts = []
     for factor in scored.factors:
-        kind = f"{factor['n_values']:,} values" if factor["kind"] == "discrete" else "continuous"
+        kind = _count(factor["n_values"], "value") if factor["kind"] == "discrete" else "continuous"
         texts.append(f"{shorten(plain(factor['name']), 40)} ({kind})")
     return ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "")
 
@@ -73,6 +77,9 @@ def _factors(scored: Scored) -> str:
 def _all_notes(scored: Scored) -> Iterator[str]:
     yield "↑ higher is better, ↓ lower is better"
     yield BOUNDS
+    hidden = [key for key in in_table_order(scored) if is_secondary(key)]
+    if hidden:
+        yield f"also scored, on the rows for fitting: {', '.join(hidden)}"
     for note in scored.notes:
         yield f"note: {note}"
 
