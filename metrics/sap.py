@@ -6,6 +6,7 @@ continuous ones.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -98,14 +99,18 @@ def sap(
 
 def _accuracies(codes: np.ndarray, factors: np.ndarray, codes_test: np.ndarray, factors_test: np.ndarray) -> np.ndarray:
     """Test accuracy (n_latents, n_factors) of a linear support vector classifier on one latent."""
-    from sklearn.svm import LinearSVC  # imported here: listing metrics must not cost seconds
+    from sklearn.exceptions import ConvergenceWarning  # imported here: listing metrics must not cost seconds
+    from sklearn.svm import LinearSVC
 
     scores = np.empty((codes.shape[1], factors.shape[1]))
-    for j, i in np.ndindex(*scores.shape):
-        # primal: deterministic, and what scikit-learn >= 1.5 takes by itself for these shapes
-        classifier = LinearSVC(C=0.01, class_weight="balanced", dual=False)
-        classifier.fit(codes[:, j : j + 1], factors[:, i])
-        scores[j, i] = (classifier.predict(codes_test[:, j : j + 1]) == factors_test[:, i]).mean()
+    with warnings.catch_warnings():
+        # The metric is defined by the solver's 1,000 iterations, converged or not.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for j, i in np.ndindex(*scores.shape):
+            # primal: deterministic, and what scikit-learn >= 1.5 takes by itself for these shapes
+            classifier = LinearSVC(C=0.01, class_weight="balanced", dual=False)
+            classifier.fit(codes[:, j : j + 1], factors[:, i])
+            scores[j, i] = (classifier.predict(codes_test[:, j : j + 1]) == factors_test[:, i]).mean()
     return scores
 
 
