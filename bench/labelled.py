@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ class Labelled:
         names: of the factors.
         discrete: a flag per factor.
         n_train: leading rows that are for fitting, None for the first two thirds.
-        files: name of evidence → file it came from, for messages.
         notes: what was left out when it was read.
     """
 
@@ -36,7 +35,6 @@ class Labelled:
     names: tuple[str, ...]
     discrete: tuple[bool, ...]
     n_train: int | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def fingerprint(self, *names: str) -> str:
@@ -70,7 +68,7 @@ def load(path: Path, factors_path: Path | None = None, discrete: Sequence[str] =
         raise UsageError(f"{path} has rows for fitting and none for testing; add codes_test, or call it codes")
     notes = tuple(note for file, _ in files for note in file.notes)
     try:
-        labelled = label(arrays, names, flags, first.n_train, origin, notes)
+        labelled = label(arrays, names, flags, first.n_train, notes)
         return _with_discrete(labelled, discrete) if discrete else labelled
     except scoring.BadEvidence as error:
         raise UsageError(_placed(str(error), origin, str(path))) from None
@@ -94,7 +92,6 @@ def label(
     names: Sequence[str] | None = None,
     discrete: Sequence[bool] | None = None,
     n_train: int | None = None,
-    files: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Labelled:
     """Arrays in one form (rows by columns, native numbers) and checked as they were given, before any split.
@@ -117,7 +114,7 @@ def label(
             raise scoring.BadEvidence(f"n_train: rows for fitting, wanted 1 … {n_rows - 1} of {n_rows}, got {n_train}")
         if n_rows < 3:
             raise scoring.BadEvidence(f"codes: two thirds of the rows are for fitting, wanted 3 or more, got {n_rows}")
-    return Labelled(found, tuple(map(str, names)), tuple(map(bool, discrete)), n_train, files or {}, notes)
+    return Labelled(found, tuple(map(str, names)), tuple(map(bool, discrete)), n_train, notes)
 
 
 def split(labelled: Labelled) -> dict[str, np.ndarray]:
@@ -169,7 +166,7 @@ def _with_discrete(labelled: Labelled, names: Sequence[str]) -> Labelled:
     flags = [
         flag or "all" in names or name in names for name, flag in zip(labelled.names, labelled.discrete, strict=True)
     ]
-    return label(labelled.arrays, labelled.names, flags, labelled.n_train, labelled.files, labelled.notes)
+    return label(labelled.arrays, labelled.names, flags, labelled.n_train, labelled.notes)
 
 
 def _matrix(name: str, values: np.ndarray) -> np.ndarray:
