@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.provenance import hardware
 from bench.spec import RunSpec
 from bench.store import Store
 
@@ -18,8 +19,8 @@ N_TIMED_STEPS = 4
 def expected_seconds(specs: Sequence[RunSpec], store: Store, device: str) -> tuple[dict[str, float], str]:
     """Predicted seconds of each run by hash, and in words what the prediction rests on.
 
-    Stored rows count only when method, data set, precision, threads and device are the same; their training time is
-    scaled by the number of steps.
+    Stored rows count only when method, data set, precision, threads, device and machine are the same; their training
+    time is scaled by the number of steps.
     """
     known = _from_rows(store.rows(), device)
     measured: dict[tuple[Any, ...], tuple[float, float]] = {}
@@ -31,7 +32,11 @@ def expected_seconds(specs: Sequence[RunSpec], store: Store, device: str) -> tup
             bases.add("stored rows")
         else:
             if key not in measured:
-                measured[key] = (_timed_step(spec, device), SCORING_SECONDS.get(spec.budget, 60.0))
+                try:
+                    per_step = _timed_step(spec, device)
+                except Exception:
+                    per_step = 0.0  # what breaks here breaks in the run as well, which stores it
+                measured[key] = (per_step, SCORING_SECONDS.get(spec.budget, 60.0))
             per_step, rest = measured[key]
             bases.add("a few steps timed now")
         expected[spec.hash] = per_step * spec.method_params["n_steps"] + rest
@@ -46,9 +51,12 @@ def _key(spec: Mapping[str, Any]) -> tuple[Any, ...]:
 def _from_rows(rows: Iterable[Mapping[str, Any]], device: str) -> dict[tuple[Any, ...], tuple[float, float]]:
     """(seconds per step, seconds of everything else), medians over done rows of one kind."""
     found: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
+    here = hardware()
     for row in rows:
         seconds = row["cost"].get("seconds", {})
-        if row["status"] != "done" or row["cost"].get("device") != device or "total" not in seconds:
+        machine = row.get("provenance", {}).get("hardware", {})
+        is_here = row["cost"].get("device") == device and machine.get("processor") == here["processor"]
+        if row["status"] != "done" or not is_here or "total" not in seconds:
             continue
         steps = row["training"].get("n_steps", 0)
         training = seconds.get("training", 0.0)
@@ -78,7 +86,8 @@ def _timed_step(spec: RunSpec, device: str) -> float:
     with prepared_process(spec.threads), seeded_global_state(0):
         method = cls(config, DataSpec(shape, n_frames, 1)).to(target, memory_format=torch.channels_last)
         draw = Draw(
-            torch.rand(config.batch_size, n_frames, *shape, device=target), torch.zeros(config.batch_size).long()
+            torch.rand(config.batch_size, n_frames, *shape, device=target),
+            torch.zeros(config.batch_size, dtype=torch.int64, device=target),
         )
         generator = torch.Generator(target).manual_seed(0)
         trainer = Trainer(

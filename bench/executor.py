@@ -54,7 +54,8 @@ def execute(specs: Sequence[RunSpec], options: Options, workers: int) -> Iterato
     suspects: list[str] = []  # under way when a pool broke
     breaks: Counter[str] = Counter()
     for spec in specs:
-        _mark(store, spec).unlink(missing_ok=True)
+        for left_behind in ("under-way", "progress.json"):  # by a call that was killed
+            (store.artifacts(spec.hash) / left_behind).unlink(missing_ok=True)
     while waiting:
         chosen = [waiting[suspects[0]]] if suspects else list(waiting.values())
         calls = [(spec, options) for spec in chosen]
@@ -64,7 +65,9 @@ def execute(specs: Sequence[RunSpec], options: Options, workers: int) -> Iterato
                 yield name, status
         except BrokenProcessPool:
             if not suspects:
+                # without a mark the workers died before any run began: then the first one alone, so that this ends
                 suspects = [name for name, spec in waiting.items() if _mark(store, spec).exists()]
+                suspects = suspects or list(waiting)[:1]
             else:
                 name = suspects[0]
                 breaks[name] += 1

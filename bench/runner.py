@@ -15,6 +15,7 @@ from bench.grid import Grid
 from bench.registry import UsageError
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
+from bench.training import Interrupted
 from bench.worker import Options, empty_row, is_done
 
 
@@ -73,20 +74,20 @@ def run(
     Raises:
         UsageError: a data set cannot be read; nothing was stored.
     """
+    names = [spec.hash for spec in plan_.todo]
     store = Store(options.folders.results)
     outcome, started = Outcome(), time.perf_counter()
     done: list[str] = []
 
     def show() -> None:
-        hashes = [spec.hash for spec in plan_.todo if spec.hash not in done]
-        running = progress.read(store.root / "artifacts", hashes)
+        running = progress.read(store.root / "artifacts", [name for name in names if name not in done])
         left = progress.time_left(expected, running, time.perf_counter() - started, done)
         display.update(len(done), len(plan_.todo), running, left)
 
     try:
         _prepare(plan_.todo, options, workers, display)
         for spec, reason in grid.skipped:
-            if not store.row_path(spec).exists():
+            if not _has_row(store, spec, display):
                 store.write(spec, empty_row(spec, "skipped", reason))
         started = time.perf_counter()
         with _repeatedly(show):
@@ -95,10 +96,18 @@ def run(
                 for warning in progress.warnings(store.artifacts(name)):
                     display.note(warning)
                 outcome.finished[status] = outcome.finished.get(status, 0) + 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):  # the second from a worker that was asked to stop
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def _has_row(store: Store, spec: RunSpec, display: Display) -> bool:
+    try:
+        return store.read(spec) is not None
+    except CorruptRow as error:
+        display.note(str(error))
+        return False
 
 
 def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display: Display) -> None:
@@ -112,9 +121,9 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
             pass
     except BrokenProcessPool:
         raise UsageError(f"preparing {jobs[0].dataset} was killed by the system (out of memory or disk?)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         # a file that cannot be read is the caller's to mend; nothing has been stored yet
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error) or "not enough memory to prepare the data") from None
 
 
 @contextmanager

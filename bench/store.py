@@ -130,7 +130,9 @@ def row_problem(row: Any) -> str:
     """What is wrong with a row's shape, or the empty string."""
     if not isinstance(row, dict):
         return "not a row"
-    for key, kind in {"schema": int, "hash": str, "spec": dict, "status": str, "metrics": dict, "cost": dict}.items():
+    kinds = {"schema": int, "hash": str, "spec": dict, "status": str}
+    kinds |= dict.fromkeys(("metrics", "scored", "details", "training", "cost", "provenance"), dict)
+    for key, kind in kinds.items():
         if not isinstance(row.get(key), kind):
             return f"'{key}' is missing or not a {kind.__name__}"
     if row["schema"] > SCHEMA_VERSION:

@@ -28,6 +28,7 @@ from bench.store import CorruptRow, Store
 from bench.training import Diverged, Interrupted, Schedule, Trainer
 from metrics import scoring
 from metrics.protocols import protocol_named
+from metrics.registry import metric_ids
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Options:
 def perform(spec: RunSpec, options: Options) -> str:
     """Make the row of ``spec`` unless the store has it; returns its status.
 
-    Whatever the run raises is stored in its row as ``failed``; only a request to stop passes through.
+    Whatever the run raises is stored in its row as ``failed``; only a request to stop passes through. A row that is
+    done stays as it is where further metrics of it break.
 
     Raises:
         Interrupted: asked to stop; the checkpoint is on disk.
@@ -64,7 +66,7 @@ def perform(spec: RunSpec, options: Options) -> str:
         started, clock = provenance.now(), time.perf_counter()
         provenance.reset_peak_memory()
         with prepared_process(spec.threads), _stop_requests() as should_stop, ExitStack() as stack:
-            device = torch.device(stack.enter_context(_claimed_device(options)))
+            device = torch.device(stack.enter_context(_claimed_device(options, should_stop)))
             reporter = Reporter(store.artifacts(spec.hash), spec)
             stack.callback(reporter.close)
             old = row if row is not None and row["status"] == "done" else None
@@ -72,22 +74,22 @@ def perform(spec: RunSpec, options: Options) -> str:
                 row = _Run(spec, options, store, device, reporter, should_stop).row(old)
             except (Interrupted, KeyboardInterrupt):
                 raise
-            except Diverged as error:
-                row = empty_row(spec, "diverged", str(error))
             except Exception as error:
-                row = empty_row(spec, "failed", _one_line(error))
-                row["traceback"] = traceback.format_exc(limit=-20)
+                if old is not None:
+                    reporter.warn(f"{spec.label}: {_one_line(error)}; its stored row is kept")
+                    return "failed"
+                row = _broken_row(spec, error)
             made_by = {
                 "git_commit": provenance.git_commit(), "versions": provenance.versions(),
                 "hardware": provenance.hardware(), "started": started, "finished": provenance.now(),
             }  # fmt: skip
-            if old is None or row["status"] != "done":
+            if row["provenance"]:
+                row["provenance"]["scored_again"] = made_by
+            else:
                 total = row["cost"].setdefault("seconds", {}).get("total", 0.0) + time.perf_counter() - clock
                 row["cost"]["seconds"]["total"] = round(total, 3)
                 row["cost"] |= {"peak_memory_mb": provenance.peak_memory_mb(), "device": str(device)}
                 row["provenance"] = made_by
-            else:
-                row["provenance"]["scored_again"] = made_by
             store.write(spec, row)
     return row["status"]
 
@@ -100,10 +102,13 @@ def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:
 
 
 def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
-    """Nothing is left to do for this row: failed counts as done unless a retry was asked for."""
+    """Nothing is left to do for this row: failed counts as done unless a retry was asked for.
+
+    Skipped does not: the run was refused with other metrics, or by an older version, and is asked for now.
+    """
     if row["status"] in ("failed", "diverged"):
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
-    return row["status"] == "skipped" or not metric_choice.missing(row, options.metrics, spec.protocol)
+    return row["status"] == "done" and not metric_choice.missing(row, options.metrics, spec.protocol)
 
 
 def empty_row(spec: RunSpec, status: str, reason: str | None) -> dict[str, Any]:
@@ -114,6 +119,12 @@ def empty_row(spec: RunSpec, status: str, reason: str | None) -> dict[str, Any]:
         "training": {"n_steps": 0, "n_parameters": 0, "curve": {"step": []}, "scores": []},
         "cost": {"seconds": {}}, "provenance": {},
     }  # fmt: skip
+
+
+def _broken_row(spec: RunSpec, error: Exception) -> dict[str, Any]:
+    if isinstance(error, Diverged):
+        return empty_row(spec, "diverged", str(error))
+    return empty_row(spec, "failed", _one_line(error)) | {"traceback": traceback.format_exc(limit=-20)}
 
 
 class _Run:
@@ -132,6 +143,7 @@ class _Run:
         self.reporter, self.should_stop = reporter, should_stop
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
+        self.wanted = metric_choice.wanted(options.metrics, spec.protocol)
         self.seconds = dict.fromkeys(("data", "training", "encoding", "metrics", "other"), 0.0)
 
     @contextmanager
@@ -153,6 +165,11 @@ class _Run:
             rows = evaluation_rows(data, spec.dataset_id, cache, self.protocol)
         with self.phase("other"):
             trainer = self._trainer(data)
+        if old is not None and not _is_trained(trainer):
+            # numbers of two trainings never share a row, so all of it is made again
+            self.reporter.warn(f"{spec.label}: its checkpoint is not in this store, so it is trained again")
+            self.wanted += [one for one in old["scored"] if one in metric_ids() and one not in self.wanted]
+            old = None
         earlier = trainer.done.seconds
         if trainer.config.n_steps == 0:
             with self.phase("training"):
@@ -241,10 +258,7 @@ class _Run:
                     f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}"
                 )
             save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw)
-        if old is None:
-            wanted = metric_choice.wanted(self.options.metrics, spec.protocol)
-        else:
-            wanted = metric_choice.missing(old, self.options.metrics, spec.protocol)
+        wanted = self.wanted if old is None else metric_choice.missing(old, self.options.metrics, spec.protocol)
         factors, names = data.info.factors, available(type(method), data.info)
         ids, _ = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
         with self.phase("encoding"):
@@ -267,6 +281,13 @@ class _Run:
     def _frames_per_step(self, data: Any) -> int:
         _, config = spec_method(self.spec)
         return config.batch_size * data.spec(self.spec.view).n_frames
+
+
+def _is_trained(trainer: Trainer) -> bool:
+    """The end of its training was restored, or it needs none."""
+    if trainer.config.n_steps:
+        return trainer.done.step == trainer.config.n_steps
+    return trainer.path.exists() or not hasattr(trainer.method, "fit")
 
 
 def _short(value: float | None) -> float | None:
@@ -323,17 +344,19 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _claimed_device(options: Options) -> Iterator[str]:
-    """A device that no other worker of this machine holds; the CPU needs no claim."""
+def _claimed_device(options: Options, should_stop: Callable[[], bool]) -> Iterator[str]:
+    """A device that no other worker on this store holds, waited for; the CPU needs no claim."""
     import fcntl
+    import itertools
 
     if set(options.devices) == {"cpu"}:
         yield "cpu"
         return
     folder = options.folders.results / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    for attempt in range(10_000):
-        name = options.devices[attempt % len(options.devices)]
+    for name in itertools.cycle(options.devices):
+        if should_stop():
+            raise Interrupted
         with (folder / f"device-{name.replace(':', '-')}").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,4 +365,3 @@ def _claimed_device(options: Options) -> Iterator[str]:
                 continue
             yield name
             return
-    raise RuntimeError(f"no device of {', '.join(options.devices)} became free")
