@@ -12,6 +12,7 @@ from bench.api import DataSpec
 from bench.datasets.base import DataInfo, Source
 from bench.evidence import available
 from bench.opening import Folders, describe, resolve_source
+from bench.randomness import seeded_global_state
 from bench.registry import UsageError
 from bench.spec import BUDGETS, RunSpec
 from metrics import scoring
@@ -94,9 +95,12 @@ def refusal(method: str, config: Any, dataset: str, info: DataInfo, wanted: Sequ
         return f"needs the view '{entry.card.view}'; {dataset} offers {', '.join(info.views)}"
     data = DataSpec(info.observation_shape, N_FRAMES.get(entry.card.view, 8), n_train=1)
     try:
-        entry.target(config, data)
+        with seeded_global_state(0):
+            entry.target(config, data)
     except ValueError as error:
         return str(error).removeprefix(f"{method}: ")
+    except (MemoryError, RuntimeError) as error:  # torch's word for a network that does not fit in memory
+        return f"its network cannot be built: {' '.join(str(error).split())[:200]}"
     ids, refused = scoring.applicable(
         available(entry.target, info), info.factors.is_discrete, wanted, continuous=info.factors.continuous_names
     )
@@ -118,7 +122,7 @@ def resolve_precision(asked: str, device: str) -> str:
     import torch
 
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     # without these instructions bfloat16 is emulated, slower than float32
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if fast else "float32"
@@ -148,9 +152,11 @@ def resolve_devices(asked: str, workers: int | None, threads: int) -> tuple[tupl
         raise UsageError(f"--devices mixes kinds: '{asked}'; rows of one table come from one kind of device")
     if len(set(names)) < len(names):
         raise UsageError(f"--devices names a device twice: '{asked}'")
+    if workers and workers > len(names) and names != ("cpu",):
+        raise UsageError(f"--workers {workers}: each device takes one worker, and --devices {asked} has {len(names)}")
     if names == ("cpu",):
         return names, workers or max(1, n_cores() // threads)
-    return names, min(workers or len(names), len(names))
+    return names, workers or len(names)
 
 
 def _methods(request: Request) -> list[tuple[str, Any]]:

@@ -47,7 +47,9 @@ def seeded_global_state(seed: int) -> Iterator[None]:
     import torch
 
     numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global state that is being protected
-    with torch.random.fork_rng():
+    # named, because fork_rng warns where it finds several devices by itself
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:

@@ -107,7 +107,7 @@ class Container:
     ) -> Iterator[Draw]:
         while True:
             x, index = self._pick(view, batch_size, rng, split)
-            yield Draw(as_float(x, device), torch.from_numpy(index).to(device))
+            yield Draw(as_float(x, device), to_device(torch.from_numpy(index), device))
 
     def _check(self, view: str, split: str) -> None:
         offered = [v for v in self.views if v in self.info.views]
@@ -130,8 +130,15 @@ class Container:
 
 def as_float(x: np.ndarray, device: str | torch.device) -> Tensor:
     """float32 tensor on the device: uint8 divided by 255 there, float32 as it is."""
-    tensor = torch.from_numpy(x).to(device)
+    tensor = to_device(torch.from_numpy(x), torch.device(device))
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor there; on its way to a GPU from pinned memory, so that the training loop does not wait for the GPU."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class ImageData(Container):
