@@ -44,10 +44,10 @@ def git_commit() -> str:
     code = ["--", "bench", "methods", "metrics"]  # new rows under results/ do not make the code another one
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", *code], capture_output=True)
+        changed = subprocess.run([*git, "status", "--porcelain", *code], capture_output=True, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return head.stdout.strip() + ("+" if changed.returncode else "")
+    return head.stdout.strip() + ("+" if changed.stdout else "")
 
 
 @cache

@@ -46,11 +46,15 @@ _loaded: set[str] = set()
 
 def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
     old = table.get(entry.name)
-    if old is not None and old.target.__qualname__ != entry.target.__qualname__:
-        raise ValueError(
+    if old is not None and _place(old) != _place(entry):
+        raise UsageError(
             f"{kind} '{entry.name}' is registered twice: by {old.target.__module__} and {entry.target.__module__}"
         )
     table[entry.name] = entry
+
+
+def _place(entry: Entry) -> tuple[str, str]:
+    return entry.target.__module__, entry.target.__qualname__
 
 
 def register_method(name: str, *, config: type, card: MethodCard) -> Callable[[type[T]], type[T]]:

@@ -73,10 +73,16 @@ class Training:
 
 
 def make_optimizers(method: Method, config: MethodConfig) -> dict[str, torch.optim.Optimizer]:
-    """The method's own optimisers, and Adam (fused) for every player it declares none for."""
-    optimizers = method.optimizers()
+    """The method's own optimisers, and Adam (fused) for every player it declares none for; in the players' order."""
+    own = method.optimizers()
+    strangers = sorted(set(own) - set(method.players))
+    if strangers:
+        raise ValueError(f"optimizers() names '{strangers[0]}', which is none of players: {', '.join(method.players)}")
+    optimizers: dict[str, torch.optim.Optimizer] = {}
     for player in method.players:
-        if player not in optimizers:
+        if player in own:
+            optimizers[player] = own[player]
+        else:
             parameters = method.player_parameters(player)
             optimizers[player] = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
     return optimizers

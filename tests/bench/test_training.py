@@ -19,7 +19,7 @@ from bench.api import DataSpec, Method, MethodConfig
 from bench.datasets.containers import Draw
 from bench.grid import resolve_precision
 from bench.registry import method as registered
-from bench.training import Diverged, Interrupted, Schedule, Trainer
+from bench.training import Diverged, Interrupted, Schedule, Trainer, make_optimizers
 
 SHAPE = (1, 64, 64)
 
@@ -181,6 +181,17 @@ def test_players_move_in_order_and_only_their_own_parameters(tmp_path):
     assert abs(g1 - g0) == pytest.approx(0.1, rel=1e-4)
     assert c1 == c0
     assert set(trainer.done.curve) == {"step", "generator/loss", "critic/loss"}
+
+
+class OwnCritic(TwoPlayers):
+    def optimizers(self):
+        return {"critic": torch.optim.SGD(self.critic.parameters(), lr=0.5)}
+
+
+def test_an_optimiser_of_its_own_does_not_change_the_order_of_players():
+    optimizers = make_optimizers(OwnCritic(), QuadraticConfig())
+    assert list(optimizers) == ["generator", "critic"]
+    assert isinstance(optimizers["critic"], torch.optim.SGD)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other network"])
