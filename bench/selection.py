@@ -14,6 +14,8 @@ from typing import Any
 
 from bench.registry import UsageError, did_you_mean
 
+MOST_SEEDS = 1_000  # as a count; a larger number was meant as a seed
+
 
 @dataclass(frozen=True)
 class Selected:
@@ -114,6 +116,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         raise UsageError(f"--seeds takes a count such as 3, or a list such as 3,7; got '{text}'") from None
     if min(numbers) < 0 or (not is_list and numbers[0] == 0):
         raise UsageError(f"--seeds must name at least one seed, all ≥ 0; got '{text}'")
+    if not is_list and numbers[0] > MOST_SEEDS:
+        raise UsageError(f"--seeds {text} is a count, at most {MOST_SEEDS}; the seed {text} alone is written '{text},'")
     if len(set(numbers)) < len(numbers):
         raise UsageError(f"--seeds names a seed twice: '{text}'")
     return tuple(numbers) if is_list else tuple(range(numbers[0]))

@@ -25,6 +25,12 @@ COMMANDS = {
 }
 
 
+# click before 8.2 prints the help of a bare group itself
+_NoArguments: tuple[type[click.UsageError], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
+)
+
+
 class Commands(click.Group):
     """Imports a command's module when it is asked for, so that ``bench --help`` needs neither torch nor pandas."""
 
@@ -63,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit code 0, 1 (some runs failed or were stopped) or 2 (bad usage, one line says why)."""
     try:
         code = cli.main(arguments, prog_name="bench", standalone_mode=False)
+    except _NoArguments as error:
+        error.show()
+        code = 2
     except click.ClickException as error:
         code = complain(error.format_message())
     except click.Abort:
@@ -73,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # `bench table | head` is no error; the pipe must be replaced, or Python complains again at exit
         sys.stdout = None  # type: ignore[assignment]
         code = 0
+    except OSError as error:
+        # a full disk, a folder without permission: nothing that a traceback would explain
+        code = complain(str(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 

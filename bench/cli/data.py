@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from bench import registry, selection
-from bench.cli.options import data_root_option
+from bench.cli.options import data_root_option, picture_path
 from bench.registry import UsageError
 
 
@@ -53,12 +51,16 @@ def show(dataset: str, output: str | None, budget: str, seed: int, data_root: st
     from bench.datasets.contact_sheet import contact_sheet
     from bench.opening import Folders, open_dataset, resolve_source
     from bench.randomness import stream
+    from bench.spec import BUDGETS
 
+    if budget not in BUDGETS:
+        raise UsageError(f"--budget is one of {', '.join(BUDGETS)}; got '{budget}'")
     chosen = selection.parse(dataset, "bench data show")
     if len(chosen) != 1:
         raise UsageError(f"bench data show draws one data set with one value per parameter, got '{dataset}'")
     name = chosen[0].name
     entry = registry.dataset(name)
+    path = picture_path(output or f"{name}.png")
     config = selection.resolve_config(entry.config, entry.card.budgets.get(budget, {}), chosen[0], "bench data show")
     folders = Folders.from_environment(data=data_root)
     try:
@@ -66,9 +68,6 @@ def show(dataset: str, output: str | None, budget: str, seed: int, data_root: st
         data = open_dataset(name, config, source, folders)
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
-    path = Path(output or f"{name}.png")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: there is no folder {path.parent}")
     contact_sheet(data, path, stream(seed, name, "contact sheet"))
     click.echo(f"{name} ({source.kind}) drawn to {path}")
     return 0

@@ -22,6 +22,16 @@ data_root_option = click.option(
 )
 
 
+def picture_path(text: str) -> Path:
+    """The file to draw to; raises UsageError where its folder is missing or its ending is no picture's."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}")
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--output {path}: the name ends in .png, .svg or .pdf")
+    return path
+
+
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--methods``, ``--datasets`` and ``--budget`` to choose among stored rows by name."""
     for option in (

@@ -34,6 +34,8 @@ def command(run: str, output: str | None, base: int, steps: int, results: str, d
     from bench.store import Store
     from metrics.protocols import protocol_named
 
+    if output is not None and Path(output).suffix != ".png":
+        raise UsageError(f"--output {output}: a traversal is drawn as .png")
     folders = Folders.from_environment(results, data_root)
     store = Store(folders.results)
     row = store.find(run)
@@ -71,14 +73,15 @@ def _trained(spec: Any, store: Any, data_spec: Any) -> tuple[Any, Any]:
     if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
         raise UsageError(f"{spec.method} cannot be traversed: it does not decode codes")
     path = store.artifacts(spec.hash) / "checkpoint.safetensors"
+    method = cls(config, data_spec)
     try:
         found = checkpoint.load(path)
+        if found is not None:
+            checkpoint.load_module(method, found[0])
     except checkpoint.CorruptCheckpoint as error:
         raise UsageError(str(error)) from None
     if found is None:
         raise UsageError(f"{path} is not there; checkpoints stay on the machine that trained, so run it here first")
-    method = cls(config, data_spec)
-    checkpoint.load_module(method, found[0])
     return method, torch.device("cpu")
 
 

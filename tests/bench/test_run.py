@@ -121,6 +121,7 @@ def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
         (["--methods", "toy_sequences"], "Nothing of this selection can run"),
         (["--methods", "toy_ae", "--seeds", ""], "--seeds takes a count"),
         (["--methods", "toy_ae", "--seeds", "0"], "at least one seed"),
+        (["--methods", "toy_ae", "--seeds", "9999999999"], "is a count, at most 1000"),
         (["--methods", "toy_ae", "--budget", "quik"], "--budget is one of"),
         (["--methods", "toy_ae", "--metrics", "migg"], "Did you mean 'mig'?"),
         (["--methods", "toy_ae", "--devices", "cuda:99"], "no device 'cuda:99'"),
@@ -139,6 +140,26 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(bench_in_process, argu
     assert error.count("\n") == 1
     assert error.startswith("bench: ")
     assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--budget", "quik"], "--budget is one of"),
+        (["-o", "sheet.foo"], "the name ends in .png, .svg or .pdf"),
+        (["-o", "nowhere/sheet.png"], "there is no folder nowhere"),
+    ],
+)
+def test_a_contact_sheet_that_cannot_be_is_refused_before_it_is_drawn(bench_in_process, arguments, message):
+    code, error = bench_in_process("data", "show", "toy_squares", *arguments)
+    assert (code, error.count("\n")) == (2, 1)
+    assert message in error
+
+
+def test_bench_alone_shows_its_help_as_it_is_meant_to_be_read(bench_in_process):
+    code, error = bench_in_process()
+    assert code == 2
+    assert "\n  run " in error
 
 
 def test_results_that_are_a_file_are_refused(bench_in_process, tmp_path):
