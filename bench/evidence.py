@@ -104,7 +104,7 @@ class Evidence:
     def _encode(self, x: np.ndarray, factors: np.ndarray) -> np.ndarray:
         if self.method.card.reads_factors:
             generator = torch_stream(self.seed, self.dataset_id, "oracle", torch.device("cpu"))
-            values = torch.from_numpy(np.ascontiguousarray(factors)).float()
+            values = torch.from_numpy(np.array(factors)).float()
             return self.method.encode_factors(values, generator).numpy()  # type: ignore[operator]
         return encode(self.method, x, self.device)
 
