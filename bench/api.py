@@ -127,8 +127,10 @@ class Method(nn.Module):
     def player_parameters(self, player: str) -> list[nn.Parameter]:
         """Parameters that ``player`` owns: all of them for one player, else those of the submodule of that name."""
         if len(self.players) == 1:
-            return list(self.parameters())
-        return list(getattr(self, player).parameters())
+            owner: nn.Module = self
+        else:
+            owner = getattr(self, player)
+        return [parameter for parameter in owner.parameters() if parameter.requires_grad]
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """An optimiser per player, for methods that need another than Adam with the config's learning rate."""

@@ -101,9 +101,11 @@ class Evidence:
         self.protocol, self.device, self.seed = protocol, device, seed
         self.all_codes = self._encode(self.x, self.factors)
 
-    def _encode(self, x: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    def _encode(self, x: np.ndarray, factors: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         if self.method.card.reads_factors:
             generator = torch_stream(self.seed, self.dataset_id, "oracle", torch.device("cpu"))
+            if rng is not None:  # an intervention's own noise, or every piece of a grid would get the same
+                generator.manual_seed(int(rng.integers(2**62)))
             values = torch.from_numpy(np.array(factors)).float()
             return self.method.encode_factors(values, generator).numpy()  # type: ignore[operator]
         return encode(self.method, x, self.device)
@@ -143,13 +145,14 @@ class Evidence:
         """Codes of every cell, C order of the factor tuple; rendered and encoded in pieces, frames never kept."""
         sizes = self.data.info.factors.sizes
         total, step, pieces = int(np.prod(sizes)), 8_192, []
+        rng = stream(EVALUATION_SEED, self.dataset_id, "grid")
         for start in range(0, total, step):
             cells = np.stack(np.unravel_index(np.arange(start, min(start + step, total)), sizes), axis=1)
-            pieces.append(self._sample(cells, stream(EVALUATION_SEED, self.dataset_id, "grid")))
+            pieces.append(self._sample(cells, rng))
         return np.concatenate(pieces)
 
     def _sample(self, factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._encode(self.data.render(factors, rng), factors)
+        return self._encode(self.data.render(factors, rng), factors, rng)
 
 
 def save_codes(path: Path, codes: np.ndarray, factors: np.ndarray, n_train: int) -> None:

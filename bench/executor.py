@@ -82,9 +82,10 @@ def _attempt(spec: RunSpec, options: Options) -> tuple[str, str]:
     mark = _mark(Store(options.folders.results), spec)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
-    status = perform(spec, options)
-    mark.unlink(missing_ok=True)
-    return spec.hash, status
+    try:
+        return spec.hash, perform(spec, options)
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _mark(store: Store, spec: RunSpec) -> Path:

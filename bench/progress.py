@@ -12,6 +12,8 @@ from typing import Any
 
 from bench.spec import RunSpec
 
+TRAINING_SHARE = 0.85  # of a run; encoding and scoring are the rest
+
 
 class Reporter:
     """Writes ``progress.json`` of one run, at most twice a second.
@@ -22,7 +24,7 @@ class Reporter:
 
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         self.path = folder / "progress.json"
-        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0}
+        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0, "pid": os.getpid()}
         self.last = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._write(force=True)
@@ -32,7 +34,12 @@ class Reporter:
         self._write(force=False)
 
     def step(self, step: int, n_steps: int) -> None:
-        self.facts |= {"phase": "training", "step": step, "n_steps": n_steps, "fraction": step / n_steps}
+        self.facts |= {
+            "phase": "training",
+            "step": step,
+            "n_steps": n_steps,
+            "fraction": TRAINING_SHARE * step / n_steps,
+        }
         self._write(force=False)
 
     def warn(self, text: str) -> None:
@@ -74,19 +81,24 @@ def warnings(folder: Path) -> list[str]:
 
 
 def time_left(
-    expected: Mapping[str, float], running: Mapping[str, Mapping[str, Any]], spent: float, done: Collection[str]
+    expected: Mapping[str, float],
+    running: Mapping[str, Mapping[str, Any]],
+    first: Mapping[str, float],
+    spent: float,
+    done: Collection[str],
 ) -> float | None:
     """Seconds until all runs are in, from the pace of this call; None until there is a pace to go by.
 
     Args:
         expected: predicted seconds of each run of this call; only their proportions matter.
         running: what ``read`` gives.
+        first: how far each run was when this call first saw it; what earlier calls did says nothing of the pace.
         spent: wall seconds since the first run started.
         done: hashes already finished in this call.
     """
-    total = sum(expected.values())
-    finished = sum(expected[name] for name in done if name in expected)
-    finished += sum(expected[name] * facts["fraction"] for name, facts in running.items() if name in expected)
+    total = sum(seconds * (1 - first.get(name, 0.0)) for name, seconds in expected.items())
+    reached = {name: facts["fraction"] for name, facts in running.items()} | dict.fromkeys(done, 1.0)
+    finished = sum(expected[name] * (reached[name] - first.get(name, 0.0)) for name in reached if name in expected)
     if spent < 5 or finished < 0.01 * total:
         return None
     return (total - finished) * spent / finished

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,10 +80,16 @@ def run(
     store = Store(options.folders.results)
     outcome, started = Outcome(), time.perf_counter()
     done: list[str] = []
+    first: dict[str, float] = {}
+
+    def under_way() -> dict[str, dict[str, Any]]:
+        return progress.read(store.root / "artifacts", [name for name in names if name not in done])
 
     def show() -> None:
-        running = progress.read(store.root / "artifacts", [name for name in names if name not in done])
-        left = progress.time_left(expected, running, time.perf_counter() - started, done)
+        running = under_way()
+        for name, facts in running.items():
+            first.setdefault(name, facts["fraction"])
+        left = progress.time_left(expected, running, first, time.perf_counter() - started, done)
         display.update(len(done), len(plan_.todo), running, left)
 
     try:
@@ -90,7 +98,7 @@ def run(
             if not _has_row(store, spec, display):
                 store.write(spec, empty_row(spec, "skipped", reason))
         started = time.perf_counter()
-        with _repeatedly(show):
+        with _repeatedly(show), _stops_gently(under_way):
             for name, status in execute(plan_.todo, options, workers):
                 done.append(name)
                 for warning in progress.warnings(store.artifacts(name)):
@@ -124,6 +132,35 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
     except (OSError, ValueError, MemoryError) as error:
         # a file that cannot be read is the caller's to mend; nothing has been stored yet
         raise UsageError(str(error) or "not enough memory to prepare the data") from None
+
+
+@contextmanager
+def _stops_gently(under_way: Callable[[], dict[str, dict[str, Any]]], seconds: float = 3.0) -> Iterator[None]:
+    """On SIGINT or SIGTERM, give workers that train the time to write their checkpoints; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def stop(*_: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        deadline = time.monotonic() + seconds
+        for facts in under_way().values():
+            with suppress(ProcessLookupError):
+                os.kill(facts["pid"], signal.SIGTERM)
+        while time.monotonic() < deadline and any(one["phase"] == "training" for one in under_way().values()):
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

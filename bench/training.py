@@ -113,6 +113,7 @@ class Trainer:
         self.optimizers = make_optimizers(method, config) if config.n_steps else {}
         self.done = Training()
         self.sums: dict[str, Tensor] = {}
+        self.global_states: dict[str, Tensor] = {}
 
     def restore(self) -> bool:
         """Continue from the checkpoint if there is one; raises ``checkpoint.CorruptCheckpoint``."""
@@ -128,6 +129,7 @@ class Trainer:
             self.done = Training(**facts["training"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise checkpoint.CorruptCheckpoint(f"{self.path}: {error}") from None
+        self.global_states = {name: t for name, t in tensors.items() if name.startswith("global/")}
         device = self.generator.device
         self.sums = {name[5:]: t.to(device) for name, t in tensors.items() if name.startswith("sums/")}
         return True
@@ -136,8 +138,22 @@ class Trainer:
         """Write the checkpoint; everything that the next step depends on is in it."""
         tensors = checkpoint.module_tensors(self.method) | checkpoint.optimizer_tensors(self.optimizers)
         tensors |= {"generator": self.generator.get_state()}
+        tensors |= self._global_generators()
         tensors |= {f"sums/{name}": tensor for name, tensor in self.sums.items()}
         checkpoint.save(self.path, tensors, {"rng": self.rng.bit_generator.state, "training": vars(self.done)})
+
+    def _global_generators(self) -> dict[str, Tensor]:
+        """States of torch's own generators, which layers such as dropout draw from."""
+        states = {"global/cpu": torch.get_rng_state()}
+        if self.generator.device.type == "cuda":
+            states["global/cuda"] = torch.cuda.get_rng_state(self.generator.device)
+        return states
+
+    def _restore_global_generators(self) -> None:
+        if "global/cpu" in self.global_states:
+            torch.set_rng_state(self.global_states["global/cpu"])
+        if "global/cuda" in self.global_states:
+            torch.cuda.set_rng_state(self.global_states["global/cuda"], self.generator.device)
 
     def run(
         self,
@@ -154,6 +170,7 @@ class Trainer:
             Diverged: a loss term is not finite.
         """
         done, n_steps = self.done, self.config.n_steps
+        self._restore_global_generators()
         draws = self.batches(self.rng)
         self.method.train()
         last_save = started = time.perf_counter()

@@ -148,4 +148,4 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
         what = f"{spec['method']} on {spec['dataset']}, seed {spec['seed']}"
         click.echo(f"bench: {what}: {row['status']}, {row['reason']} (row {row['hash']})", err=True)
     click.echo(f"bench: {sum(outcome.finished.values())} runs in {clock(outcome.seconds)}", err=True)
-    return 1 if bad else 0
+    return 1 if bad or {"failed", "diverged"} & set(outcome.finished) else 0

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -203,3 +208,27 @@ def test_an_unreadable_data_file_is_one_line_exit_2_and_nothing_stored(bench, tm
     assert "Traceback" not in done.stderr
     assert len([line for line in done.stderr.splitlines() if "tracks.csv" in line]) == 1
     assert not results.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_stopped_grid_keeps_checkpoints_says_how_to_go_on_and_goes_on(outside, bench, tmp_path, number):
+    results = tmp_path / "results"
+    arguments = ["run", "--methods", "toy_ae[n_steps=20000]", *TOYS, "--seeds", "1", "--results", str(results)]
+    environment = {**os.environ, "PYTHONPATH": str(outside), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = [json.loads(path.read_text()) for path in results.glob("artifacts/*/progress.json")]
+        if any(facts.get("step", 0) > 0 for facts in found):
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "bench: stopped with 1 run(s) to go; the same command goes on where they were" in error
+    assert "Traceback" not in error
+    assert list(results.glob("artifacts/*/checkpoint.safetensors"))
+    assert not list(results.glob("rows/*/*/*.json"))

@@ -96,6 +96,39 @@ def test_score_and_logging_do_not_disturb_training(tmp_path):
         assert torch.equal(tensor, final_state(busy)[name]), name
 
 
+class WithDropout(Method):
+    """Draws its masks from torch's global generator, as layers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 1)
+
+    def losses(self, batch, generator, player="model"):
+        return {"loss": (nn.functional.dropout(self.map(batch.x), 0.5) ** 2).mean()}
+
+
+def dropout_trainer(path):
+    def batches(rng):
+        while True:
+            yield Draw(torch.from_numpy(rng.random((8, 4), dtype=np.float32)), torch.zeros(8, dtype=torch.int64))
+
+    torch.manual_seed(0)
+    rng, generator = np.random.default_rng(0), torch.Generator()
+    return Trainer(WithDropout(), QuadraticConfig(), batches, rng, generator, "float32", path)
+
+
+def test_dropout_resumes_bit_equal_too(tmp_path):
+    whole = dropout_trainer(tmp_path / "whole.safetensors")
+    whole.run(Schedule(log_every=5))
+    first = dropout_trainer(tmp_path / "parts.safetensors")
+    with pytest.raises(Interrupted):
+        first.run(Schedule(log_every=5), should_stop=lambda: first.done.step == 4)
+    second = dropout_trainer(tmp_path / "parts.safetensors")
+    second.restore()
+    second.run(Schedule(log_every=5))
+    assert torch.equal(whole.method.map.weight, second.method.map.weight)
+
+
 @dataclass(frozen=True)
 class QuadraticConfig(MethodConfig):
     n_steps: int = 10

@@ -1,0 +1,30 @@
+"""Time left follows the pace of this call."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.progress import clock, time_left
+
+
+@pytest.mark.parametrize(
+    ("running", "first", "done", "expected"),
+    [
+        pytest.param({}, {}, ["a"], 30.0, id="one of four equal runs in 10 s: three more"),
+        pytest.param({"b": {"fraction": 0.5}}, {}, ["a"], 25 / 1.5, id="a half counts"),
+        pytest.param({}, {"a": 0.5}, ["a"], 60.0, id="what an earlier call did says nothing of the pace"),
+    ],
+)
+def test_time_left(running, first, done, expected):
+    per_run = dict.fromkeys("abcd", 100.0)
+    assert time_left(per_run, running, first, 10.0, done) == pytest.approx(expected)
+
+
+def test_no_time_left_is_guessed_without_a_pace():
+    assert time_left({"a": 100.0}, {"a": {"fraction": 0.5}}, {}, 1.0, []) is None
+    assert time_left({"a": 100.0}, {}, {}, 100.0, []) is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
+def test_clock(seconds, text):
+    assert clock(seconds) == text
