@@ -106,7 +106,7 @@ def label(
     n_factors = found["factors"].shape[1] if "factors" in found else len(found["factor_sizes"])
     if discrete is None:
         discrete = [found["factors"].dtype.kind in "iub" if "factors" in found else True] * n_factors
-    names = names or [f"factor {i}" for i in range(n_factors)]
+    names = [f"factor {i}" for i in range(n_factors)] if names is None else names
     scoring.prepare(found, factor_names=names, discrete=discrete)
     if "codes" in found and "codes_test" not in found:
         n_rows = len(found["codes"])

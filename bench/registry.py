@@ -85,7 +85,11 @@ def _load(group: str, package: str) -> None:
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
     for point in entry_points(group=group):
-        point.load()
+        try:
+            point.load()
+        except (ImportError, AttributeError, SyntaxError, NameError, TypeError) as error:
+            package = f"the installed package '{point.dist.name if point.dist else point.value}'"
+            raise UsageError(f"{package} cannot be loaded ({error}); mend or uninstall it") from None
     _loaded.add(group)
 
 

@@ -137,7 +137,11 @@ def score(
         "factor_sizes": factor_sizes, "grid_codes": grid_codes,
     }  # fmt: skip
     arrays = {name: _plain(value) for name, value in given.items() if value is not None}
-    return score_labelled(label(arrays, factor_names or names, discrete or flags), metrics, protocol)
+    return score_labelled(
+        label(arrays, names if factor_names is None else factor_names, flags if discrete is None else discrete),
+        metrics,
+        protocol,
+    )
 
 
 def score_files(
@@ -235,4 +239,7 @@ def _described(factors: Any) -> tuple[list[str] | None, list[bool] | None]:
 
 def _plain(values: Any) -> np.ndarray:
     """An array of what may be a tensor on any device."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if "bfloat16" in str(values.dtype) else values  # numpy has no such type
+    return np.asarray(values)

@@ -222,6 +222,11 @@ class Trainer:
         if wrong:
             steps = "at" if since == 1 else f"within {since} steps of"
             raise Diverged(f"{', '.join(wrong)} became {values[wrong[0]]} {steps} step {step}")
+        known = set(curve) - {"step"}
+        if known and known != set(values):
+            raise ValueError(
+                f"losses gave the terms {sorted(values)} after {sorted(known)}; give the same at every step"
+            )
         curve["step"].append(step)
         for name, value in values.items():
             curve.setdefault(name, []).append(value)

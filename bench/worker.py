@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import checkpoint, metric_choice, provenance
+from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
 from bench.evidence import Evidence, available, evaluation_rows, save_codes
 from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
@@ -63,6 +63,10 @@ def perform(spec: RunSpec, options: Options) -> str:
         row = _stored(store, spec)
         if row is not None and is_done(row, spec, options):
             return row["status"]
+        if row is not None and (is_stale(row, spec) or row["status"] == "diverged"):
+            # what was learnt from other data, or ended in NaN, is no place to go on from
+            (store.artifacts(spec.hash) / "checkpoint.safetensors").unlink(missing_ok=True)
+            row = None
         started, clock = provenance.now(), time.perf_counter()
         provenance.reset_peak_memory()
         with prepared_process(spec.threads), _stop_requests() as should_stop, ExitStack() as stack:
@@ -101,6 +105,11 @@ def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:
         return None  # set aside; the parent has said so, or the next plan will
 
 
+def is_stale(row: dict[str, Any], spec: RunSpec) -> bool:
+    """The data set's code produced other data when this row was made."""
+    return row["status"] == "done" and row.get("dataset_version", 1) != registry.dataset(spec.dataset).card.version
+
+
 def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
     """Nothing is left to do for this row: failed counts as done unless a retry was asked for.
 
@@ -108,6 +117,8 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
     """
     if row["status"] in ("failed", "diverged"):
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
+    if is_stale(row, spec):
+        return False
     return row["status"] == "done" and not metric_choice.missing(row, options.metrics, spec.protocol)
 
 
@@ -178,6 +189,7 @@ class _Run:
             self._train(trainer, data, rows)
         n_parameters = sum(p.numel() for p in trainer.method.parameters())
         row = empty_row(spec, "done", None)
+        row["dataset_version"] = registry.dataset(spec.dataset).card.version
         row |= self._score(trainer.method, data, rows, old)
         frames = self._frames_per_step(data) * trainer.done.step
         row["training"] |= {
@@ -301,9 +313,10 @@ def _one_line(error: BaseException) -> str:
 
 @contextmanager
 def prepared_process(threads: int) -> Iterator[None]:
-    """Torch's thread count and default dtype for the run, put back afterwards."""
+    """Torch's thread count, default dtype and float32 precision for the run, put back afterwards."""
     keep_freed_memory()
-    n, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    n, dtype, tf32 = torch.get_num_threads(), torch.get_default_dtype(), torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # a row that says float32 means it, and codes always are
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
     try:
@@ -311,6 +324,7 @@ def prepared_process(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(n)
         torch.set_default_dtype(dtype)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def keep_freed_memory() -> None:

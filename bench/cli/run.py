@@ -51,12 +51,9 @@ def command(
     from bench.opening import Folders
     from bench.provenance import now
     from bench.runner import plan
-    from bench.spec import BUDGETS
     from bench.store import Store
     from bench.worker import Options
 
-    if asked["budget"] not in BUDGETS:
-        raise UsageError(f"--budget is one of {', '.join(BUDGETS)}; got '{asked['budget']}'")
     folders = Folders.from_environment(results, data_root)
     store = Store(folders.results)
     store.check_writable()

@@ -29,7 +29,7 @@ def command(run: str, output: str | None, base: int, steps: int, results: str, d
     """
     from bench.evidence import decode, encode, evaluation_rows
     from bench.opening import Folders, data_store, open_dataset, spec_dataset
-    from bench.report.traverse import draw_traversal
+    from bench.report.traverse import draw_traversal, ranges_of
     from bench.spec import RunSpec
     from bench.store import Store
     from metrics.protocols import protocol_named
@@ -55,7 +55,7 @@ def command(run: str, output: str | None, base: int, steps: int, results: str, d
     path = Path(output) if output else folders.results / "figures" / f"traversal-{row['hash']}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     made = draw_traversal(
-        lambda z: decode(method, z, device), start, _ranges(codes), path,
+        lambda z: decode(method, z, device), start, ranges_of(codes, 0.01, 0.99), path,
         n_values=steps, latent_factors=_assigned(row), title=f"{spec.label} ({row['hash'][:8]})",
     )  # fmt: skip
     click.echo(str(made))
@@ -83,13 +83,6 @@ def _trained(spec: Any, store: Any, data_spec: Any) -> tuple[Any, Any]:
     if found is None:
         raise UsageError(f"{path} is not there; checkpoints stay on the machine that trained, so run it here first")
     return method, torch.device("cpu")
-
-
-def _ranges(codes: Any) -> Any:
-    """(n_latents, 2): where 98 % of the codes of evaluation rows lie."""
-    import numpy as np
-
-    return np.quantile(codes, [0.01, 0.99], axis=0).T
 
 
 def _assigned(row: dict[str, Any]) -> dict[int, str]:

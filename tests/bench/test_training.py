@@ -149,13 +149,13 @@ class Quadratic(Method):
     breaks = False
 
 
-def quadratic_trainer(path):
+def quadratic_trainer(path, method=None):
     def batches(rng):
         while True:
             yield Draw(torch.full((2, 1), 1.0), torch.zeros(2, dtype=torch.int64))
 
     return Trainer(
-        Quadratic(), QuadraticConfig(), batches, np.random.default_rng(0), torch.Generator(), "float32", path
+        method or Quadratic(), QuadraticConfig(), batches, np.random.default_rng(0), torch.Generator(), "float32", path
     )
 
 
@@ -179,6 +179,18 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name(tmp_path):
     trainer.method.breaks = True
     with pytest.raises(Diverged, match=r"loss became inf within 2 steps of step 8"):
         trainer.run(Schedule(log_every=2))
+
+
+class Forgetful(Quadratic):
+    def losses(self, batch, generator, player="model"):
+        loss = super().losses(batch, generator)["loss"]
+        return {"loss": loss, "kl": loss} if batch.step >= 2 else {"loss": loss}
+
+
+def test_terms_that_come_and_go_are_refused(tmp_path):
+    trainer = quadratic_trainer(tmp_path / "a.safetensors", Forgetful())
+    with pytest.raises(ValueError, match=r"terms \['kl', 'loss'\] after \['loss'\]"):
+        trainer.run(Schedule(log_every=1))
 
 
 class TwoPlayers(Method):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bench import executor, worker
+from bench import executor, registry, worker
 from bench.grid import Request, build
 from bench.opening import Folders
 from bench.store import Store
@@ -82,3 +83,18 @@ def test_a_pool_that_never_starts_ends_in_failed_rows(cache, tmp_path, monkeypat
     ended = dict(executor.execute(specs, Options(folders), workers=2))
     assert ended == {spec.hash: "failed" for spec in specs}
     assert [row["status"] for row in Store(folders.results).rows()] == ["failed", "failed"]
+
+
+def test_a_row_of_an_older_data_set_version_is_trained_again(scored, monkeypatch):
+    spec, folders, store = scored
+    first = store.read(spec)
+    entry = registry.dataset(spec.dataset)
+    newer = replace(entry, card=replace(entry.card, version=entry.card.version + 1))
+    monkeypatch.setitem(registry._DATASETS, spec.dataset, newer)
+    options = Options(folders, metrics=("mcc",))
+    assert not is_done(first, spec, options)
+    assert perform(spec, options) == "done"
+    row = store.read(spec)
+    assert row["dataset_version"] == entry.card.version + 1
+    assert row["provenance"]["started"] > first["provenance"]["finished"]
+    assert is_done(row, spec, options)
