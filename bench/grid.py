@@ -65,20 +65,23 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
     methods = _methods(request)
     datasets = _datasets(request, folders)
     runs, skipped = [], []
+    pairs = [
+        (data, method, refusal(*method, data[0], data[3], wanted))  # builds the network once, not once a seed
+        for data in datasets
+        for method in methods
+    ]
     for seed in request.seeds:
-        for name, config, source, info in datasets:
-            for method, method_config in methods:
-                view = registry.method(method).card.view
-                spec = RunSpec(
-                    method, dataclasses.asdict(method_config), name, dataclasses.asdict(config), source.kind,
-                    source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
-                    request.score_every if method_config.n_steps else 0,
-                )  # fmt: skip
-                reason = refusal(method, method_config, name, info, wanted)
-                if reason:
-                    skipped.append((spec, reason))
-                else:
-                    runs.append(spec)
+        for (name, config, source, _), (method, method_config), reason in pairs:
+            view = registry.method(method).card.view
+            spec = RunSpec(
+                method, dataclasses.asdict(method_config), name, dataclasses.asdict(config), source.kind,
+                source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
+                request.score_every if method_config.n_steps else 0,
+            )  # fmt: skip
+            if reason:
+                skipped.append((spec, reason))
+            else:
+                runs.append(spec)
     if not runs:
         spec, reason = skipped[0]
         raise UsageError(f"{spec.method} on {spec.dataset}: {reason}. Nothing of this selection can run.")
