@@ -29,7 +29,8 @@ def adding(monkeypatch):
     monkeypatch.setattr(metric_registry, "_REGISTERED", dict(metric_registry._REGISTERED))
     names: dict = {"__name__": "example"}
     for block in python_blocks(ROOT / "docs" / "adding.md"):
-        exec(block, names)
+        # not inheriting: this file's own future import would turn the annotations into text
+        exec(compile(block, "docs/adding.md", "exec", dont_inherit=True), names)
     return names
 
 
