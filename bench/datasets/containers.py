@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.api import DataSpec
-from bench.datasets.base import DataInfo
+from bench.datasets.base import DataInfo, FactorSpace
 
 RenderFunction = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 SampleFunction = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -263,20 +263,7 @@ class GridData(PairData):
 
     def render(self, factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Observations (n, *observation) uint8 of factor vectors (n, n_factors) int64."""
-        factors = np.asarray(factors)
-        sizes = np.asarray(self.info.factors.sizes)
-        if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype.kind not in "iu":
-            raise ValueError(
-                f"render: factors must be (n, {len(sizes)}) class indices, got {factors.shape} {factors.dtype}"
-            )
-        wrong = np.argwhere((factors < 0) | (factors >= sizes))
-        if len(wrong):
-            row, column = wrong[0]
-            raise ValueError(
-                f"render: factor '{self.info.factors.names[column]}' has values 0 … {sizes[column] - 1}, "
-                f"got {factors[row, column]} in row {row}"
-            )
-        return self._render(factors, rng)
+        return self._render(check_cells(factors, self.info.factors), rng)
 
     def _sample_grid(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         factors = rng.integers(self.info.factors.sizes, size=(n, len(self.info.factors.sizes)))
@@ -350,3 +337,24 @@ def _check_factors(info: DataInfo, factors: np.ndarray, n: int) -> None:
             f"factors must be {(n, len(names))} {np.dtype(wanted)} for {', '.join(names)}, "
             f"got {factors.shape} {factors.dtype}"
         )
+
+
+def check_cells(factors: np.ndarray, space: FactorSpace) -> np.ndarray:
+    """The class indices (n, n_factors), each in its factor's range.
+
+    Raises:
+        ValueError: another shape or dtype, or a value outside the grid, named with its row.
+    """
+    factors, sizes = np.asarray(factors), np.asarray(space.sizes)
+    if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype.kind not in "iu":
+        raise ValueError(
+            f"render: factors must be (n, {len(sizes)}) class indices, got {factors.shape} {factors.dtype}"
+        )
+    wrong = np.argwhere((factors < 0) | (factors >= sizes))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(
+            f"render: factor '{space.names[column]}' has values 0 … {sizes[column] - 1}, "
+            f"got {factors[row, column]} in row {row}"
+        )
+    return factors

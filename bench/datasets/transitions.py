@@ -98,3 +98,24 @@ def uniform_ends(start: np.ndarray, sizes: Sequence[int], k: int, rng: np.random
     rank = rng.random((n, n_factors)).argsort(axis=1).argsort(axis=1)
     step = rng.integers(1, np.asarray(sizes), size=(n, n_factors))  # never 0, so never the old value
     return np.where(rank < counts[:, None], (start + step) % np.asarray(sizes), start)
+
+
+def locatello_ends(start: np.ndarray, sizes: Sequence[int], k: int, rng: np.random.Generator) -> np.ndarray:
+    """End cells (n, n_factors) int64 of Locatello et al. (ICML 2020; the authors' ``train_weak_lib.py``).
+
+    Each pair redraws 1 or k_max factors, one or the other with probability 1/2, and a redrawn factor may get its old
+    value again: so a pair can have nothing that changed.
+
+    Args:
+        start: (n, n_factors) class indices.
+        sizes: number of values per factor.
+        k: k_max; -1 draws it from 1 … n_factors - 1 uniformly for every pair.
+    """
+    start = np.asarray(start)
+    n, n_factors = start.shape
+    if k != -1 and not 1 <= k <= n_factors:
+        raise ValueError(f"transitions: k must be -1 or 1 … {n_factors}, got {k}")
+    most = np.asarray(rng.integers(1, n_factors, size=n)) if k == -1 else np.full(n, k)
+    counts = np.where(rng.integers(2, size=n) == 0, 1, most)
+    rank = rng.random((n, n_factors)).argsort(axis=1).argsort(axis=1)
+    return np.where(rank < counts[:, None], rng.integers(np.asarray(sizes), size=(n, n_factors)), start)
