@@ -83,6 +83,31 @@ class DataInfo:
 
 
 @dataclass(frozen=True)
+class OfficialFile:
+    """One file as its authors publish it, and how to know that it is the right one.
+
+    Attributes:
+        name: where it lies below ``DATA_ROOT/<data set>``.
+        addresses: tried in order; empty where it can only be obtained by hand.
+        size: bytes; None where no source records it.
+        sha256, md5: hex digests of the file; empty where no source records them: then the first fetch decides.
+        content_sha256, content_md5: of the unpacked content of a .gz, which another compression run leaves alone.
+        by_hand: what a person must do to obtain it, where that is the way.
+        variant: "parameter=value" where only one form of the data set needs the file.
+    """
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    size: int | None = None
+    sha256: str = ""
+    md5: str = ""
+    content_sha256: str = ""
+    content_md5: str = ""
+    by_hand: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True)
 class DatasetCard:
     """The metadata of a data set.
 
@@ -90,7 +115,8 @@ class DatasetCard:
         describe: config -> DataInfo, without opening anything.
         source: (config, data root) -> Source, cheap; raises FileNotFoundError that says what to run.
         budgets: overrides of the config for each budget (sizes of pools and caches).
-        files: official files, for humans and for ``bench data``.
+        files: official files, for ``bench data fetch`` and ``verify``.
+        notice: what a user must know or accept before using them (non-commercial, no redistribution).
         version: raised when what the code produces changes.
     """
 
@@ -102,7 +128,8 @@ class DatasetCard:
     source: Callable[[Any, Path], Source]
     budgets: Mapping[str, Mapping[str, Any]]
     verified: str
-    files: tuple[str, ...] = ()
+    files: tuple[OfficialFile, ...] = ()
+    notice: str = ""
     notes: str = ""
     version: int = 1
 

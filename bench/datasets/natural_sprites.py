@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorKind, FactorSpace, Source, file_sha256
+from bench.datasets.base import (
+    DataInfo,
+    DatasetCard,
+    DataStore,
+    FactorKind,
+    FactorSpace,
+    OfficialFile,
+    Source,
+    file_sha256,
+)
 from bench.datasets.containers import GridData, PairData
 from bench.datasets.sprite_renderer import SHAPES, render_sprites
 from bench.datasets.tracks import (
@@ -133,7 +142,12 @@ CARD = DatasetCard(
         "paper": {"n_pairs": 100_000},
     },
     verified="renderer equal to 200 frames of spriteworld 1.0.2; lap and uni against their exact statistics",
-    files=(FILE,),
+    files=(
+        OfficialFile(
+            FILE,
+            addresses=("https://zenodo.org/record/3948069/files/downscale_keepaspect.csv?download=1",),
+        ),
+    ),
     notes=(
         "Generated tracks: starts are uniform in x, y in [0.2, 0.8] and scale in [1/12, 0.5] (the start law is not "
         "published), increments follow generalised normal laws (shapes 0.515, 0.548, 0.444 for x, y, area); a pair "
