@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -163,6 +164,17 @@ class DataStore:
         """As ``cached``, for an array too large to build in memory: ``build`` makes the rows of a slice, in order."""
         return self._kept(name, lambda path: _save_rows(path, n_rows, build, chunk))
 
+    def without(self, *parameters: str) -> DataStore:
+        """The store of arrays that do not depend on these parameters of the config, so that one copy serves them all.
+
+        Raises:
+            ValueError, KeyError: the key is not one that ``bench.opening.data_store`` makes, or lacks a parameter.
+        """
+        name, version, config, *source = json.loads(self.key)
+        for parameter in parameters:
+            del config[parameter]
+        return DataStore(self.root, self.cache, canonical_json([name, version, config, *source]))
+
     def _kept(self, name: str, write: Callable[[Path], None]) -> np.ndarray:
         digest = hashlib.sha256(f"{self.key}|{name}".encode()).hexdigest()[:20]
         path = self.cache / f"{digest}-{name}.npy"
@@ -191,13 +203,25 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _save_rows(path: Path, n_rows: int, build: Callable[[slice], np.ndarray], chunk: int) -> None:
-    array: np.ndarray | None = None
-    for start in range(0, n_rows, chunk):
-        rows = build(slice(start, min(start + chunk, n_rows)))
-        if array is None:
-            shape = (n_rows, *rows.shape[1:])
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=shape)
-        array[start : start + len(rows)] = rows
+    """Written as a plain file, not through a map: written pages of a map count as resident memory of this process."""
+    with path.open("wb") as file:
+        for start in range(0, n_rows, chunk):
+            rows = np.ascontiguousarray(build(slice(start, min(start + chunk, n_rows))))
+            if start == 0:
+                _check_space(path.parent, n_rows * rows[0].nbytes)
+                descr = np.lib.format.dtype_to_descr(rows.dtype)
+                header = {"descr": descr, "fortran_order": False, "shape": (n_rows, *rows.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(memoryview(rows.reshape(-1).view(np.uint8)))
+
+
+def _check_space(folder: Path, n_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise OSError(
+            f"{folder}: {n_bytes / 1e9:.1f} GB of prepared frames do not fit, {free / 1e9:.1f} GB are free; "
+            "make room, or name a folder on another disk in BENCH_CACHE"
+        )
 
 
 def file_sha256(path: Path) -> str:
