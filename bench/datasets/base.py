@@ -92,6 +92,7 @@ class OfficialFile:
         addresses: tried in order; empty where it can only be obtained by hand.
         size: bytes; None where no source records it.
         sha256, md5: hex digests of the file; empty where no source records them: then the first fetch decides.
+        warn_md5: as ``md5``, but recorded at an address that may have served other bytes: a difference is a warning.
         content_sha256, content_md5: of the unpacked content of a .gz, which another compression run leaves alone.
         by_hand: what a person must do to obtain it, where that is the way.
         variant: "parameter=value" where only one form of the data set needs the file.
@@ -102,6 +103,7 @@ class OfficialFile:
     size: int | None = None
     sha256: str = ""
     md5: str = ""
+    warn_md5: str = ""
     content_sha256: str = ""
     content_md5: str = ""
     by_hand: str = ""
