@@ -83,6 +83,7 @@ class MethodCard:
         batch_dependent: codes of one observation depend on the others encoded with it.
         reads_factors: scored from the ground truth itself (the oracle alone).
         notes: differences from the paper, traps, and what the codes are.
+        grids: named sweeps, ``NAME[grid=study]`` on the command line: the parameters of each of their points.
     """
 
     title: str
@@ -97,6 +98,7 @@ class MethodCard:
     batch_dependent: bool = False
     reads_factors: bool = False
     notes: str = ""
+    grids: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
 
 class Method(nn.Module):

@@ -167,15 +167,33 @@ def _methods(request: Request) -> list[tuple[str, Any]]:
     for selected in selection.parse(request.methods, "--methods"):
         entry = registry.method(selected.name)
         budget = entry.card.budgets.get(request.budget, {})
-        config = selection.resolve_config(entry.config, budget, selected, "--methods")
-        for field, least in {"n_steps": 0, "batch_size": 1}.items():
-            value = getattr(config, field, least)
-            if value < least:
-                raise UsageError(
-                    f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)"
-                )
-        found.append((selected.name, config))
+        selected, points = _named_grid(entry, selected)
+        for point in points:
+            config = selection.resolve_config(entry.config, {**budget, **point}, selected, "--methods")
+            for field, least in {"n_steps": 0, "batch_size": 1}.items():
+                value = getattr(config, field, least)
+                if value < least:
+                    raise UsageError(
+                        f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)"
+                    )
+            found.append((selected.name, config))
     return found
+
+
+def _named_grid(entry: registry.Entry, selected: selection.Selected) -> tuple[selection.Selected, Sequence[Any]]:
+    """``NAME[grid=study]`` → the selection without ``grid``, and the parameters of each point of that sweep."""
+    grids = entry.card.grids
+    params = dict(selected.params)
+    if "grid" not in params or "grid" in {field.name for field in dataclasses.fields(entry.config)}:
+        return selected, ({},)
+    name = params.pop("grid")
+    if name not in grids:
+        known = f"it has {', '.join(grids)}" if grids else "it has none"
+        raise UsageError(f"{selected.name}: no sweep is called '{name}' (from --methods {selected.text}); {known}")
+    fixed = sorted({key for point in grids[name] for key in point} & set(params))
+    if fixed:
+        raise UsageError(f"{selected.name}: grid={name} sets '{fixed[0]}' itself (from --methods {selected.text})")
+    return dataclasses.replace(selected, params=params), grids[name]
 
 
 def _datasets(request: Request, folders: Folders) -> list[tuple[str, Any, Source, DataInfo]]:

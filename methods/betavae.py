@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from bench.api import DataSpec
 from bench.registry import register_method
-from methods.parameters import check_at_least, check_training
+from methods.image_vae import STUDY_NOTE
+from methods.parameters import check_at_least
 from methods.vae import CARD as VAE_CARD
 from methods.vae import VAE, VAEConfig
 
@@ -18,8 +19,7 @@ class BetaVAEConfig(VAEConfig):
     beta: float = 4.0
 
     def __post_init__(self) -> None:
-        check_training("betavae", self)
-        check_at_least("betavae", self, 1, "n_latents")
+        self.check("betavae")
         check_at_least("betavae", self, 0, "beta")
 
 
@@ -31,10 +31,11 @@ CARD = replace(
     summary="A VAE whose KL term is weighted by β > 1, trading reconstruction for independent latents.",
     source="Eq. 4 of the paper, as in bethgelab/slow_disentanglement, scripts/solver.py (train) with gamma = 0, which "
     "minimises 2 rec + β KL: its published β = 8 is β = 4 per image (Adam ignores the common factor 2).",
+    grids={"study": tuple({"beta": beta, "network": "study"} for beta in (1.0, 2.0, 4.0, 6.0, 8.0, 16.0))},
     notes="β multiplies the KL in rec + β KL per image: betavae[beta=4] is the SlowVAE paper's β-VAE (8 there). "
     "β = 1 is vae. Codes are posterior means. Grey and colour values count as Bernoulli probabilities. In the paper's "
     "data it saw both frames of every pair as ordinary images; here it draws single images. Other image sides than 64 "
-    "change the innermost kernels (methods/networks.py).",
+    f"change the innermost kernels (methods/networks.py). {STUDY_NOTE}",
 )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.api import DataSpec, Method, MethodCard, MethodConfig
 from bench.registry import register_method
-from methods.networks import slowvae_network
+from methods.image_vae import ImageVAE, ImageVAEConfig
 from methods.parameters import check_at_least
 
 BUDGETS: dict[str, dict[str, object]] = {"smoke": {}, "quick": {}, "standard": {}, "paper": {}}
@@ -33,10 +33,25 @@ class ReferenceConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         check_at_least("reference point", self, 1, "n_latents")
-        for parameter in fields(MethodConfig):
-            default = 0 if parameter.name == "n_steps" else parameter.default
-            if getattr(self, parameter.name) != default:
-                raise ValueError(f"reference point: it is not trained, so '{parameter.name}' cannot be set")
+        _check_untrained(self)
+
+
+@dataclass(frozen=True)
+class UntrainedConfig(ImageVAEConfig):
+    """Which network stays as it was initialised."""
+
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.check("untrained")
+        _check_untrained(self)
+
+
+def _check_untrained(config: MethodConfig) -> None:
+    for parameter in fields(MethodConfig):
+        default = 0 if parameter.name == "n_steps" else parameter.default
+        if getattr(config, parameter.name) != default:
+            raise ValueError(f"reference point: it is not trained, so '{parameter.name}' cannot be set")
 
 
 @register_method(
@@ -197,11 +212,11 @@ def _sklearn_seed(generator: torch.Generator) -> int:
 
 @register_method(
     "untrained",
-    config=ReferenceConfig,
+    config=UntrainedConfig,
     card=MethodCard(
         title="Untrained network",
         paper="none",
-        summary="SlowVAE's network as initialised: what the architecture gives before any learning.",
+        summary="A network as initialised, SlowVAE's by default: what the architecture gives before any learning.",
         family="reference",
         view="images",
         budgets=BUDGETS,
@@ -210,20 +225,8 @@ def _sklearn_seed(generator: torch.Generator) -> int:
         notes="Equal to the first step of vae, betavae and slowvae for the same seed.",
     ),
 )
-class Untrained(Method):
+class Untrained(ImageVAE):
     """The network of slowvae, vae and betavae before its first step."""
-
-    def __init__(self, config: ReferenceConfig, data: DataSpec) -> None:
-        super().__init__()
-        self.model = slowvae_network(data.observation_shape, config.n_latents)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Posterior means (batch, time, n_latents) of x (batch, time, *observation)."""
-        return self.model.encode(x)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
-        return self.model.decode(codes)
 
 
 @register_method(

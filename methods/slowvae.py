@@ -12,9 +12,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bench.api import Batch, DataSpec, Method, MethodCard, MethodConfig
+from bench.api import Batch, DataSpec, MethodCard
 from bench.registry import register_method
-from methods.networks import slowvae_network
+from methods.image_vae import STUDY_NOTE, ImageVAE, ImageVAEConfig
 from methods.objectives import (
     bernoulli_nll,
     gaussian_cross_entropy,
@@ -22,13 +22,13 @@ from methods.objectives import (
     laplace_cross_entropy,
     sample_gaussian,
 )
-from methods.parameters import check_at_least, check_one_of, check_positive, check_training
+from methods.parameters import check_at_least, check_one_of, check_positive
 
 Objective = Literal["released", "elbo"]
 
 
 @dataclass(frozen=True)
-class SlowVAEConfig(MethodConfig):
+class SlowVAEConfig(ImageVAEConfig):
     """Defaults are the released ones, equal for every data set (main.py; chosen by UDR).
 
     Attributes:
@@ -40,15 +40,13 @@ class SlowVAEConfig(MethodConfig):
     """
 
     batch_size: int = 32
-    n_latents: int = 10
     beta: float = 1.0
     gamma: float = 10.0
     rate: float = 6.0
     objective: Objective = "released"
 
     def __post_init__(self) -> None:
-        check_training("slowvae", self)
-        check_at_least("slowvae", self, 1, "n_latents")
+        self.check("slowvae")
         check_at_least("slowvae", self, 0, "beta", "gamma")
         check_positive("slowvae", self, "rate")
         check_one_of("slowvae", self, "objective", get_args(Objective))
@@ -77,28 +75,19 @@ CARD = MethodCard(
     "least at σ = ½ √(π/2) / λ, half the σ of objective=elbo, which is 2 rec + β KL_N + (γ/2)(KL_L01 + KL_L10). Never "
     "compare the two under one name. The reconstruction is doubled, so β = 1 weighs the KL by ½ per image. The Laplace "
     "sits on the other frame's posterior mean, with gradients through both. Codes are posterior means. Other image "
-    "sides than 64 change the innermost kernels (methods/networks.py).",
+    f"sides than 64 change the innermost kernels (methods/networks.py). {STUDY_NOTE}",
 )
 
 
 @register_method("slowvae", config=SlowVAEConfig, card=CARD)
-class SlowVAE(Method):
+class SlowVAE(ImageVAE):
     """VAE on pairs with Gaussian posteriors per frame and a Laplace prior on each latent's change."""
 
     def __init__(self, config: SlowVAEConfig, data: DataSpec) -> None:
-        super().__init__()
         if data.n_frames != 2:
             raise ValueError(f"slowvae: trains on pairs (2 frames an item), got {data.n_frames} frames an item")
+        super().__init__(config, data)
         self.config = config
-        self.model = slowvae_network(data.observation_shape, config.n_latents)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Posterior means (batch, time, n_latents) of x (batch, time, *observation)."""
-        return self.model.encode(x)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
-        return self.model.decode(codes)
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll``, ``kl`` and ``entropy`` are means over frames; ``laplace_cross_entropy`` is a mean over pairs."""

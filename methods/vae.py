@@ -1,4 +1,4 @@
-"""VAE (Kingma & Welling, ICLR 2014) on single images, with SlowVAE's network."""
+"""VAE (Kingma & Welling, ICLR 2014) on single images."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.api import Batch, DataSpec, Method, MethodCard, MethodConfig
+from bench.api import Batch, MethodCard
 from bench.registry import register_method
-from methods.networks import slowvae_network
+from methods.image_vae import STUDY_NOTE, ImageVAE, ImageVAEConfig
 from methods.objectives import bernoulli_nll, gaussian_kl, sample_gaussian
-from methods.parameters import check_at_least, check_training
 
 BUDGETS = {
     "smoke": {"n_steps": 20, "batch_size": 16, "learning_rate": 1e-3},
@@ -22,14 +21,11 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class VAEConfig(MethodConfig):
+class VAEConfig(ImageVAEConfig):
     """Steps, batch and learning rate are those of the SlowVAE paper's β-VAE: 64 frames, 300,000 steps, Adam at 1e-4."""
 
-    n_latents: int = 10
-
     def __post_init__(self) -> None:
-        check_training("vae", self)
-        check_at_least("vae", self, 1, "n_latents")
+        self.check("vae")
 
 
 CARD = MethodCard(
@@ -44,27 +40,15 @@ CARD = MethodCard(
     source="Eq. 10 of the paper with a Bernoulli decoder; network, batch and optimiser of bethgelab/"
     "slow_disentanglement, scripts/model.py and main.py, so that it differs from slowvae by the objective alone.",
     notes="The same as betavae[beta=1]. Codes are posterior means. Grey and colour values count as Bernoulli "
-    "probabilities. Other image sides than 64 change the innermost kernels (methods/networks.py).",
+    f"probabilities. Other image sides than 64 change the innermost kernels (methods/networks.py). {STUDY_NOTE}",
 )
 
 
 @register_method("vae", config=VAEConfig, card=CARD)
-class VAE(Method):
+class VAE(ImageVAE):
     """VAE with a Bernoulli decoder, -log p(x|z) + β · KL(q(z|x) ‖ N(0, I)) per image with β = 1."""
 
     beta = 1.0
-
-    def __init__(self, config: VAEConfig, data: DataSpec) -> None:
-        super().__init__()
-        self.model = slowvae_network(data.observation_shape, config.n_latents)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Posterior means (batch, time, n_latents) of x (batch, time, *observation)."""
-        return self.model.encode(x)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
-        return self.model.decode(codes)
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll`` and ``kl`` are means over frames, in nats; ``loss`` is nll + β kl."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from methods.networks import ConvTranspose2d, FullConv2d, FullConvTranspose2d, slowvae_network
+from methods.study_networks import Discriminator, study_network
 
 
 def count(module):
@@ -94,3 +95,29 @@ def test_network_equals_the_released_layers_under_the_same_weights():
     for i in range(16, 24, 2):
         h = torch.nn.functional.conv_transpose2d(relu(h), w[i], w[i + 1], 2, 1)
     torch.testing.assert_close(network.logits(mean), h, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "encoder", "decoder"), [(1, 309_204, 381_313), (3, 310_228, 382_339)])
+def test_the_studys_network_has_the_parameters_counted_from_its_code(channels, encoder, decoder):
+    network = study_network((channels, 64, 64), 10)
+    assert count(network.encoder) == encoder
+    assert count(network.decoder) == decoder
+    assert count(Discriminator(10)) == 5_018_002
+    frames = torch.rand(2, channels, 64, 64)
+    assert network.logits(network.posterior(frames)[0]).shape == frames.shape
+
+
+def test_the_studys_network_is_drawn_xavier_uniform_each_head_alone():
+    torch.manual_seed(0)
+    network = study_network((1, 64, 64), 10)
+    head = network.encoder[-1]
+    bound = (6 / (256 + 10)) ** 0.5  # fan of one head of 10, not of both
+    for half in head.weight.split(10):
+        assert half.abs().max() <= bound
+        assert half.var() == pytest.approx(bound**2 / 3, rel=0.1)
+    assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))
+
+
+def test_the_studys_network_refuses_other_sides():
+    with pytest.raises(ValueError, match=r"network=study needs images \(channels, 64, 64\), got .*\(1, 32, 32\)"):
+        study_network((1, 32, 32), 10)

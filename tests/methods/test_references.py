@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from bench.api import DataSpec
-from methods.references import ICA, PCA, Oracle, RandomCodes, ReferenceConfig, Untrained
+from methods.references import ICA, PCA, Oracle, RandomCodes, ReferenceConfig, Untrained, UntrainedConfig
 from methods.vae import VAE, VAEConfig
 
 SPEC = DataSpec((1, 16, 16), n_frames=1, n_train=100)
@@ -94,7 +94,7 @@ def test_ica_finds_the_sources_that_pca_leaves_mixed():
 
 def test_untrained_equals_a_vae_of_the_same_seed_before_its_first_step():
     torch.manual_seed(3)
-    untrained = Untrained(ReferenceConfig(), SPEC)
+    untrained = Untrained(UntrainedConfig(), SPEC)
     torch.manual_seed(3)
     vae = VAE(VAEConfig(), SPEC)
     x = torch.rand(5, 1, 1, 16, 16, generator=generator())

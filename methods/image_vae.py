@@ -1,0 +1,58 @@
+"""What the VAEs of images and pairs share: a Gaussian encoder, a Bernoulli decoder, posterior means as codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from bench.api import DataSpec, Method, MethodConfig
+from methods.networks import GaussianVAE, slowvae_network
+from methods.parameters import check_at_least, check_one_of, check_training
+from methods.study_networks import study_network
+
+Network = Literal["slowvae", "study"]
+NETWORKS: dict[str, Callable[[tuple[int, ...], int], GaussianVAE]] = {
+    "slowvae": slowvae_network,
+    "study": study_network,
+}
+STUDY_NOTE = (
+    "network=slowvae (default) is that of bethgelab/slow_disentanglement, the same for all methods of this suite, so "
+    "that a table compares objectives; network=study is that of Locatello et al., ICML 2019."
+)
+
+
+@dataclass(frozen=True)
+class ImageVAEConfig(MethodConfig):
+    """Parameters of every VAE of images.
+
+    Attributes:
+        network: "slowvae" or "study" (Locatello et al., ICML 2019).
+    """
+
+    n_latents: int = 10
+    network: Network = "slowvae"
+
+    def check(self, method: str) -> None:
+        """Raise ValueError where a shared parameter is out of its range; ``method`` is named in the message."""
+        check_training(method, self)
+        check_at_least(method, self, 1, "n_latents")
+        check_one_of(method, self, "network", get_args(Network))
+
+
+class ImageVAE(Method):
+    """One ``GaussianVAE``, its posterior means as codes and its decoder; a subclass adds the objective."""
+
+    def __init__(self, config: ImageVAEConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.model = NETWORKS[config.network](data.observation_shape, config.n_latents)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Posterior means (batch, time, n_latents) of x (batch, time, *observation)."""
+        return self.model.encode(x)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
+        return self.model.decode(codes)
