@@ -112,9 +112,9 @@ def test_the_studys_network_is_drawn_xavier_uniform_each_head_alone():
     network = study_network((1, 64, 64), 10)
     head = network.encoder[-1]
     bound = (6 / (256 + 10)) ** 0.5  # fan of one head of 10, not of both
-    for half in head.weight.split(10):
+    for half in head.weight.detach().split(10):
         assert half.abs().max() <= bound
-        assert half.var() == pytest.approx(bound**2 / 3, rel=0.1)
+        assert half.var().item() == pytest.approx(bound**2 / 3, rel=0.1)
     assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))
 
 
