@@ -7,10 +7,21 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.datasets.base import OfficialFile, Source, file_sha256
 
 MANIFEST = ".fingerprints.json"
+
+
+def data_root(given: str | Path | None = None) -> Path:
+    """The folder of data: the one given, else ``BENCH_DATA``, else one in the user's cache folder."""
+    given = given or os.environ.get("BENCH_DATA")
+    if given:
+        return Path(given)
+    import pooch
+
+    return Path(pooch.os_cache("bench")) / "data"
 
 
 def official_source(name: str, root: Path, files: Sequence[OfficialFile], asked: str) -> Source | None:
@@ -43,29 +54,46 @@ def missing_file(name: str, file: OfficialFile) -> FileNotFoundError:
 
 def fingerprint(paths: Sequence[Path]) -> str:
     """sha256 of the files' content, one digest for all; the file's own where there is one file."""
-    digests = [_remembered_sha256(path) for path in paths]
+    digests = [remembered_sha256(path) for path in paths]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _remembered_sha256(path: Path) -> str:
+def remembered_sha256(path: Path) -> str:
     """Content digest, read from a note beside the file while size and time of change are the noted ones.
 
     Some sets are many gigabytes, and every command asks.
     """
     stat = path.stat()
     stamp = [stat.st_size, stat.st_mtime_ns]
-    note = path.parent / MANIFEST
-    try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-        if known[path.name][:2] == stamp:
-            return str(known[path.name][2])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        known = {}
+    noted = _notes(path).get(path.name)
+    if isinstance(noted, list) and len(noted) == 3 and noted[:2] == stamp and _is_digest(noted[2]):
+        return str(noted[2])
     digest = file_sha256(path)
+    note_sha256(path, digest)
+    return digest
+
+
+def note_sha256(path: Path, digest: str) -> None:
+    """Remember the digest of a file as it is now; a read-only folder is left as it is."""
+    stat = path.stat()
+    note = path.parent / MANIFEST
+    known = {**_notes(path), path.name: [stat.st_size, stat.st_mtime_ns, digest]}
+    partial = note.with_name(f"{MANIFEST}.{os.getpid()}")
     try:
-        partial = note.with_name(f"{MANIFEST}.{os.getpid()}")
-        partial.write_text(json.dumps({**known, path.name: [*stamp, digest]}, indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
         os.replace(partial, note)
     except OSError:
-        pass  # a read-only data folder: the digest is made each time
-    return digest
+        pass
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    """What is noted of the files in the folder of ``path``; nothing where the note is damaged or not ours."""
+    try:
+        known = json.loads((path.parent / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
