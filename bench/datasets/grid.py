@@ -18,6 +18,8 @@ from bench.datasets.transitions import laplace_ends, locatello_ends, uniform_end
 
 EndsFunction = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
+_CHUNK = 1_024  # cells read at once: what reading needs beside the frames themselves stays small
+
 
 @dataclass(frozen=True)
 class GridConfig:
@@ -126,7 +128,14 @@ class FactorGrid(Container):
         return start[:, None] if time == 1 else np.stack([start, self._ends(start, rng)], axis=1)
 
     def _frames(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        frames = self._read(cells.reshape(-1, cells.shape[-1]), rng)
+        """Observations (n, time, *observation) of cells (n, time, n_factors), drawn in their order."""
+        flat = cells.reshape(-1, cells.shape[-1])
+        if len(flat) <= _CHUNK:
+            frames = self._read(flat, rng)
+        else:
+            frames = np.empty((len(flat), *self.info.observation_shape), np.uint8)
+            for start in range(0, len(flat), _CHUNK):
+                frames[start : start + _CHUNK] = self._read(flat[start : start + _CHUNK], rng)
         return frames.reshape(*cells.shape[:2], *self.info.observation_shape)
 
     def _size(self, view: str) -> tuple[int, int]:
