@@ -13,11 +13,18 @@ from typing import Any
 from bench import provenance
 from bench.registry import UsageError
 from bench.representation import Scored
-from bench.spec import SCHEMA_VERSION, RunSpec
+from bench.rows import (
+    CODES_BUDGET,
+    CODES_PRECISION,
+    CODES_SOURCE,
+    CODES_VIEW,
+    FOLDER_NAME,
+    empty_row,
+    metric_id_of,
+)
+from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 from metrics.registry import resolve
-
-SOURCE, BUDGET, VIEW, UNKNOWN = "user", "none", "codes", "unknown"
 
 
 def spec_of(scored: Scored, name: str, dataset: str, seed: int) -> RunSpec:
@@ -27,13 +34,13 @@ def spec_of(scored: Scored, name: str, dataset: str, seed: int) -> RunSpec:
         method_params={"n_latents": scored.n_latents},
         dataset=_checked("--dataset", dataset),
         dataset_params={"n_train": scored.n_train, "n_test": scored.n_test},
-        source=SOURCE,
+        source=CODES_SOURCE,
         fingerprint=scored.fingerprints["data"],
-        view=VIEW,
-        budget=BUDGET,
+        view=CODES_VIEW,
+        budget=CODES_BUDGET,
         seed=seed,
         protocol=scored.protocol,
-        precision=UNKNOWN,
+        precision=CODES_PRECISION,
         threads=1,
     )
 
@@ -74,12 +81,10 @@ def row_of(scored: Scored, spec: RunSpec) -> dict[str, Any]:
     found = {key: entry | {"value": _short(entry["value"])} for key, entry in scores.values.items()}
     seconds = round(sum(scores.seconds.values()), 3)
     versions = {name: version for name, version in provenance.versions().items() if name != "torch"}
-    return {
-        "schema": SCHEMA_VERSION, "suite": versions["bench"], "hash": spec.hash, "spec": spec.to_dict(),
-        "status": "done", "reason": None, "metrics": found,
-        "scored": {one.id: one.card.version for one in resolve(_ids(scored))},
+    return empty_row(spec, "done", None) | {
+        "metrics": found,
+        "scored": {one.id: one.card.version for one in resolve(map(metric_id_of, scored))},
         "details": {key: one | {"factors": names} for key, one in scores.details.items()},
-        "training": {"n_steps": 0, "n_parameters": 0, "curve": {"step": []}, "scores": []},
         "cost": {"seconds": {"metrics": seconds, "total": seconds}},
         "provenance": {
             "git_commit": provenance.git_commit(), "versions": versions, "hardware": provenance.hardware(),
@@ -93,18 +98,8 @@ def row_of(scored: Scored, spec: RunSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ids(scored: Scored) -> list[str]:
-    """Ids of what was scored: keys without their suffixes."""
-    found: dict[str, None] = {}
-    for key in scored:
-        plain = key.split("@")[0]
-        start = plain.find("/", plain.find("]") + 1)
-        found[plain if start < 0 else plain[:start]] = None
-    return list(found)
-
-
 def _checked(option: str, name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,79}", name):
+    if not re.fullmatch(FOLDER_NAME, name):
         raise UsageError(f"{option} names a folder: at most 80 letters, digits and ._=+-, got {name[:90]!r}")
     return name
 

@@ -82,29 +82,41 @@ class Store:
                 if row is not None:
                     yield row
 
-    def find(self, prefix: str) -> dict[str, Any]:
-        """The row whose hash begins with ``prefix``.
+    def find(self, run: str) -> dict[str, Any]:
+        """The row whose hash begins with ``run``, or the one of ``method/dataset/seed``.
 
         Raises:
             UsageError: none, or several.
         """
-        found = [row for row in self.rows() if row["hash"].startswith(prefix)]
+        if "/" in run:
+            names = ("method", "dataset", "seed")
+            found = [row for row in self.rows() if "/".join(str(row["spec"][name]) for name in names) == run]
+            where = f"of '{run}', which is read as method/dataset/seed"
+        else:
+            found = [row for row in self.rows() if row["hash"].startswith(run)]
+            where = f"with a hash that begins with '{run}'"
         if len(found) == 1:
             return found[0]
         what = "no row" if not found else f"{len(found)} rows"
-        raise UsageError(
-            f"{what} in {self.root}/rows with a hash that begins with '{prefix}'; `bench table --rows` lists them"
-        )
+        some = f" ({', '.join(row['hash'] for row in found[:3])}{', …' if len(found) > 3 else ''})" if found else ""
+        raise UsageError(f"{what} in {self.root}/rows {where}{some}; `bench table --rows` lists them")
 
     @contextmanager
-    def lock(self, spec_hash: str) -> Iterator[None]:
-        """Hold a run for this process; waits while another holds it. Freed by the system when the holder dies."""
+    def lock(self, spec_hash: str, *, wait: bool = True) -> Iterator[None]:
+        """Hold a run for this process. Freed by the system when the holder dies.
+
+        Args:
+            wait: while another process holds it.
+
+        Raises:
+            BlockingIOError: another process holds it and ``wait`` is False.
+        """
         import fcntl
 
         path = self.root / "locks" / spec_hash
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield
 
 

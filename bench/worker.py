@@ -23,7 +23,8 @@ from bench.evidence import Evidence, available, evaluation_rows, save_codes
 from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
 from bench.progress import Reporter
 from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
-from bench.spec import SCHEMA_VERSION, RunSpec
+from bench.rows import empty_row
+from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 from bench.training import Diverged, Interrupted, Schedule, Trainer
 from metrics import scoring
@@ -120,16 +121,6 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
     if is_stale(row, spec):
         return False
     return row["status"] == "done" and not metric_choice.missing(row, options.metrics, spec.protocol)
-
-
-def empty_row(spec: RunSpec, status: str, reason: str | None) -> dict[str, Any]:
-    """A row without numbers."""
-    return {
-        "schema": SCHEMA_VERSION, "suite": provenance.versions()["bench"], "hash": spec.hash, "spec": spec.to_dict(),
-        "status": status, "reason": reason, "metrics": {}, "scored": {}, "details": {},
-        "training": {"n_steps": 0, "n_parameters": 0, "curve": {"step": []}, "scores": []},
-        "cost": {"seconds": {}}, "provenance": {},
-    }  # fmt: skip
 
 
 def _broken_row(spec: RunSpec, error: Exception) -> dict[str, Any]:
