@@ -214,7 +214,7 @@ def _save_rows(path: Path, n_rows: int, build: Callable[[slice], np.ndarray], ch
                 descr = np.lib.format.dtype_to_descr(rows.dtype)
                 header = {"descr": descr, "fortran_order": False, "shape": (n_rows, *rows.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
-            file.write(memoryview(rows.reshape(-1).view(np.uint8)))
+            file.write(rows.reshape(-1).view(np.uint8).data)
 
 
 def _check_space(folder: Path, n_bytes: int) -> None:

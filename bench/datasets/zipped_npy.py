@@ -1,7 +1,7 @@
 """One array of an .npz file, read from front to back in pieces: official files unpack to more than memory holds.
 
-The header is checked before anything is allocated, nothing is unpickled, and no piece is larger than what was asked for,
-so a file that claims terabytes costs nothing. Rows that were kept on disk are best read with ``bench.datasets.row_file``.
+The header is checked before anything is allocated, nothing is unpickled, and no piece is larger than what was asked
+for, so a file that claims terabytes costs nothing. Rows kept on disk are best read with ``bench.datasets.row_file``.
 """
 
 from __future__ import annotations
@@ -71,9 +71,11 @@ class NpzMember:
             ValueError: fewer are left, the compressed data is damaged, or its checksum differs at the end.
         """
         if not 0 <= n <= self.n_items - self._read:
-            raise ValueError(f"{self._name}: asked for {n} items of '{self._key}', {self.n_items - self._read} are left")
+            raise ValueError(
+                f"{self._name}: asked for {n} items of '{self._key}', {self.n_items - self._read} are left"
+            )
         items = np.empty((n, *self.item_shape), self.dtype)
-        target = memoryview(items.reshape(-1).view(np.uint8))
+        target = items.reshape(-1).view(np.uint8).data
         done = 0
         try:
             while done < len(target):

@@ -1,0 +1,218 @@
+"""Cars3D (Reed et al., NIPS 2015; models of Fidler et al., 2012): renderings of 183 cars from 96 viewpoints.
+
+Frames of 128 pixels a side are reduced to 64 with Pillow's Lanczos filter, as disentanglement_lib does.
+Cars are numbered by the archive's own ``list.txt``; the released codes number them as the file system lists them.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from bench.archives import ArchiveRefused, Member, tar_members
+from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, OfficialFile, Source
+from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_function
+from bench.datasets.official import missing_file, official_source
+from bench.registry import register_dataset
+
+NAME = "cars3d"
+SIDE = 64
+N_ELEVATIONS, N_AZIMUTHS, N_CARS = 4, 24, 183
+_IM_SHAPE = (128, 128, 3, N_AZIMUTHS, N_ELEVATIONS)  # row, column, channel, azimuth, elevation
+_FOLDER = PurePosixPath("data/cars")
+_MAX_MAT = 1 << 26  # bytes of one car's file, packed or not: four times what its two arrays take
+_MATRIX, _COMPRESSED = 14, 15
+
+FILES = (
+    OfficialFile(
+        "nips2015-analogy-data.tar.gz",
+        addresses=("http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",),
+        md5="4e866a7919c1beedf53964e6f7a23686",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Cars3DConfig(GridConfig):
+    """Parameters of the data set; see ``GridConfig``."""
+
+    name = NAME
+    n_factors = 3
+    sources = ("auto", "official")
+
+
+def describe(config: Cars3DConfig) -> DataInfo:
+    """Shapes, views and factors, without opening anything."""
+    factors = FactorSpace(
+        names=("elevation", "azimuth", "car"),
+        sizes=(N_ELEVATIONS, N_AZIMUTHS, N_CARS),
+        kinds=("ordinal", "cyclic", "categorical"),
+        dynamic=(True, True, config.transitions != "lap"),
+    )
+    return DataInfo((3, SIDE, SIDE), ("pairs", "images"), factors, has_grid=True)
+
+
+def find_source(config: Cars3DConfig, root: Path) -> Source:
+    """The official archive; there is nothing to use in its place.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    source = official_source(NAME, root, FILES, config.source)
+    if source is None:
+        raise missing_file(NAME, FILES[0])
+    return source
+
+
+CARD = DatasetCard(
+    title="Cars3D",
+    paper="Reed et al., NIPS 2015; models of Fidler et al., NIPS 2012",
+    summary="Renderings of 183 cars, each from 24 azimuths and 4 elevations, 64 × 64 in colour.",
+    license="not stated by its authors",
+    notice="No licence is stated: for research, and not to be passed on. The host is a private site without https.",
+    describe=describe,
+    source=find_source,
+    budgets={"smoke": {}, "quick": {}, "standard": {}, "paper": {}},
+    verified="reader against an archive of the official layout; never run on the official file, which was not at hand",
+    files=FILES,
+    notes=(
+        "Official only: where the archive is absent, so is the data set. 17,568 images. Cars are numbered in the order "
+        "of list.txt; disentanglement_lib and the SlowVAE code number them as the file system lists them, so object "
+        "ids of other runs cannot be compared. Lap holds the car still. The archive's 'sprites' are not the LPC set."
+    ),
+)
+
+
+@register_dataset(NAME, config=Cars3DConfig, card=CARD)
+def cars3d(config: Cars3DConfig, store: DataStore) -> FactorGrid:
+    """All 17,568 frames, converted once; factors are elevation, azimuth (15 degrees each) and car."""
+    info = describe(config)
+    archive = store.root / NAME / FILES[0].name
+    kept = store.without("transitions", "rate", "k")
+    frames = kept.cached(f"frames-pillow-{PIL.__version__}", lambda: read_archive(archive))
+    title = f"{CARD.title}, {config.transition_label} transitions, official images"
+    return FactorGrid(
+        info,
+        lambda factors, rng: frames[cell_numbers(factors, info.factors)],
+        ends_function(config, info.factors, frozen=("car",)),
+        title,
+    )
+
+
+def read_archive(path: Path) -> np.ndarray:
+    """Frames (n_cells, 3, 64, 64) uint8, C order of elevation, azimuth and car, read without unpacking to disk.
+
+    Raises:
+        ValueError: the archive is damaged, ``list.txt`` or a car is missing, or a car is not what it must be.
+    """
+    try:
+        return _read_archive(path)
+    except ArchiveRefused as error:
+        raise ValueError(f"{NAME}/{error}; run `bench data fetch {NAME}`") from None
+
+
+def _read_archive(path: Path) -> np.ndarray:
+    names = _car_names(path)
+    frames = np.empty((N_ELEVATIONS, N_AZIMUTHS, N_CARS, 3, SIDE, SIDE), np.uint8)
+    left = {f"{name}.mat": number for number, name in enumerate(names)}
+    for name, content in _cars(path):
+        if name in left:
+            frames[:, :, left.pop(name)] = _reduced(_read_mat(content, f"{NAME}/{path.name}: {name}"))
+    if left:
+        raise ValueError(
+            f"{NAME}/{path.name}: {len(left)} cars of list.txt are missing, the first is {next(iter(left))}"
+        )
+    return frames.reshape(-1, 3, SIDE, SIDE)
+
+
+def _cars(path: Path) -> Iterator[tuple[str, Member]]:
+    """Names and contents of the files directly in data/cars, in the archive's order."""
+    for name, content in tar_members(path):
+        place = PurePosixPath(name)
+        if content is not None and place.parent == _FOLDER:
+            yield place.name, content
+
+
+def _car_names(path: Path) -> list[str]:
+    """The lines of list.txt: names of the cars' files without their ending."""
+    for name, content in _cars(path):
+        if name == "list.txt":
+            lines = content.read(1 << 16).decode("utf-8", "replace").split()
+            names = [line.removesuffix(".mat") for line in lines]
+            if len(set(names)) != len(names) or len(names) != N_CARS:
+                raise ValueError(
+                    f"{NAME}/{path.name}: list.txt names {len(set(names))} different cars in {len(names)} lines, "
+                    f"wanted {N_CARS}"
+                )
+            return names
+    raise ValueError(f"{NAME}/{path.name}: has no {_FOLDER}/list.txt")
+
+
+def _read_mat(content: Member, where: str) -> np.ndarray:
+    """The array ``im`` (128, 128, 3, 24, 4) uint8 of one car's file (MATLAB 5 to 7).
+
+    Names, types and shapes are read, and compressed parts unpacked up to a limit, before scipy allocates any array.
+    """
+    from scipy.io import loadmat, whosmat
+
+    packed = content.read(_MAX_MAT + 1)
+    if len(packed) > _MAX_MAT:
+        raise ValueError(f"{where}: is larger than {_MAX_MAT:,} bytes")
+    if packed.startswith(b"MATLAB 7.3"):
+        raise ValueError(f"{where}: is a MATLAB 7.3 file, wanted MATLAB 5 to 7")
+    try:
+        plain = _uncompressed(packed)
+        found = {name: (shape, kind) for name, shape, kind in whosmat(BytesIO(plain))}
+        if found.get("im") != (_IM_SHAPE, "uint8"):
+            raise ValueError(f"wanted 'im' of shape {_IM_SHAPE} uint8, found {found.get('im', 'none')}")
+        return np.asarray(loadmat(BytesIO(plain), variable_names=["im"])["im"])
+    except Exception as error:  # scipy raises anything on a damaged file
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{where}: cannot be read ({detail})") from None
+
+
+def _uncompressed(content: bytes) -> bytes:
+    """The same MATLAB 5 file with its compressed elements unpacked; at most ``_MAX_MAT`` bytes.
+
+    A header of 128 bytes, then elements: int32 type, int32 length, content. Length and limit bound what is unpacked,
+    where scipy would believe the sizes that the packed part claims.
+    """
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    if order is None or len(content) < 136:
+        raise ValueError("not a MATLAB 5 file")
+    parts, place = [content[:128]], 128
+    left = _MAX_MAT - 128
+    while place + 8 <= len(content):
+        kind, length = struct.unpack(f"{order}II", content[place : place + 8])
+        element = content[place : place + 8 + length]
+        if len(element) < 8 + length or kind not in (_MATRIX, _COMPRESSED):
+            raise ValueError("cut short or damaged")
+        place += len(element)
+        if kind == _COMPRESSED:
+            unpacker = zlib.decompressobj()
+            element = unpacker.decompress(element[8:], left)
+            if not unpacker.eof:
+                raise ValueError(f"unpacks to more than {_MAX_MAT:,} bytes, or is cut short")
+        left -= len(element)
+        if left < 0:
+            raise ValueError(f"unpacks to more than {_MAX_MAT:,} bytes")
+        parts.append(element)
+    return b"".join(parts)
+
+
+def _reduced(im: np.ndarray) -> np.ndarray:
+    """Frames (4, 24, 3, 64, 64) uint8 of one car's renderings."""
+    frames = np.empty((N_ELEVATIONS, N_AZIMUTHS, 3, SIDE, SIDE), np.uint8)
+    for elevation, azimuth in np.ndindex(N_ELEVATIONS, N_AZIMUTHS):
+        picture = Image.fromarray(np.ascontiguousarray(im[..., azimuth, elevation]))
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        frames[elevation, azimuth] = np.asarray(picture).transpose(2, 0, 1)
+    return frames
