@@ -253,8 +253,10 @@ def _pieces(answer: requests.Response) -> Iterator[bytes]:
     try:
         while piece := answer.raw.read(_PIECE, decode_content=False):
             yield piece
-    except (urllib3.exceptions.HTTPError, requests.RequestException, ConnectionError, TimeoutError) as error:
-        raise _Again(_reason(error)) from None
+    except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
+        raise _Again(f"nothing came for {TIMEOUT[1]} s") from None
+    except (urllib3.exceptions.HTTPError, requests.RequestException, ConnectionError):
+        raise _Again("the connection broke") from None
 
 
 def _write(

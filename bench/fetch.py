@@ -175,9 +175,8 @@ class Fetcher:
                 f"{dataset}: {path.name} was there but is not the right one ({verdict.problem}); now {aside.name}"
             )
             return None
-        if received is None or verdict.problem:
-            with suppress(PermissionError):  # a folder that others look after
-                self._take(ledger, path.name, verdict, "found there")
+        if (received is None or verdict.problem) and os.access(path.parent, os.W_OK):
+            self._take(ledger, path.name, verdict, "found there")
         return f"present, {_in_words(verdict, file, known=received is not None)}"
 
     def _retrieve(self, dataset: str, path: Path, file: OfficialFile, address: str) -> str:
