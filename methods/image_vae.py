@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.api import DataSpec, Method, MethodConfig
-from methods.networks import GaussianVAE, slowvae_network
+from methods.networks import GaussianVAE, kaiming_linear_and_conv, slowvae_network
 from methods.parameters import check_at_least, check_one_of, check_training
-from methods.study_networks import study_network
+from methods.study_networks import study_network, xavier_uniform
 
 Network = Literal["slowvae", "study"]
 NETWORKS: dict[str, Callable[[tuple[int, ...], int], GaussianVAE]] = {
@@ -56,3 +56,12 @@ class ImageVAE(Method):
     def decode(self, codes: Tensor) -> Tensor:
         """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
         return self.model.decode(codes)
+
+
+def deterministic_encoder(network: Network, observation_shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+    """The encoder of a network with ``n_outputs`` outputs instead of means and log-variances, freshly drawn."""
+    encoder = NETWORKS[network](observation_shape, n_outputs).encoder
+    assert isinstance(encoder, nn.Sequential)
+    encoder[-1] = nn.Linear(256, n_outputs)
+    encoder[-1].apply(kaiming_linear_and_conv if network == "slowvae" else xavier_uniform)
+    return encoder

@@ -34,6 +34,11 @@ def gaussian_kl(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(-1)
 
 
+def gaussian_log_density(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(z; mean, exp(log_var))."""
+    return -0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var + LOG_2_PI).sum(-1)
+
+
 def gaussian_entropy(log_var: Tensor) -> Tensor:
     """Entropy of N(·, exp(log_var)): Σ ½ log(2πe σ²)."""
     return 0.5 * (1 + LOG_2_PI + log_var).sum(-1)
