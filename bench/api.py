@@ -137,3 +137,7 @@ class Method(nn.Module):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """An optimiser per player, for methods that need another than Adam with the config's learning rate."""
         return {}
+
+    def learning_rate_factor(self, step: int, n_steps: int) -> float:
+        """What every learning rate is multiplied by at this step, for methods with a schedule; 1 without one."""
+        return 1.0
