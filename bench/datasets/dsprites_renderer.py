@@ -22,8 +22,8 @@ _HALF_SQUARE = 9.598
 _ELLIPSE = (12.766, 7.214)
 _HEART_HALF_WIDTH, _HEART_UNIT, _HEART_RISE = 9.594, 0.6622, 1.4365
 _BLOCK = 64  # frames drawn at once: their windows stay in a core's own cache
-# Pixels on a side of the window that holds a shape of any scale, wherever its centre is.
-_WINDOWS = {"square": 29, "ellipse": 27, "heart": 22}
+# Pixels on a side of the window that holds a shape: twice its radius at scale 1 (13.57, 12.77, 11.26), rounded up.
+_WINDOWS = {"square": 28, "ellipse": 26, "heart": 23}
 
 
 def render_dsprites(factors: np.ndarray) -> np.ndarray:

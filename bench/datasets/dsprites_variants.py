@@ -219,8 +219,8 @@ _SCREAM_CARD = replace(
     source=find_scream_source,
     files=(PICTURE,),
     notes=(
-        "Background: (64 × 64 crop of the painting, reduced to fit 350 × 274, + colour uniform in [0, 1]³) / 2, new for "
-        "each image; inverted where the sprite is. Official only where both the archive and the painting are there. "
+        "Background: (64 × 64 crop of the painting, reduced to fit 350 × 274, + colour uniform in [0, 1]³) / 2, new "
+        "for each image; inverted where the sprite is. Official only where archive and painting are both there. "
         "Without them the background is a smooth random picture with the painting's colour statistics; with "
         f"picture=FILE it is the user's own. {_RANDOM}{NOTES}"
     ),
