@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bench.datasets.base import OfficialFile
@@ -60,8 +60,13 @@ def examine(path: Path, file: OfficialFile, received: Received | None = None) ->
     """Hold the file at ``path`` against what is known of it; reads all of it.
 
     Digests of the file decide; where they differ, those of its unpacked content may still agree (another compression
-    run). Where no digest is known, the one noted when the file first came is expected.
+    run), and they alone where the file is there unpacked. Where no digest is known, the one noted when the file first
+    came is expected.
     """
+    if path.name == unpacked_name(file):
+        file = replace(
+            file, size=None, sha256=file.content_sha256, md5=file.content_md5, content_sha256="", content_md5=""
+        )
     digests, size = _digests(path), path.stat().st_size
     sha256 = digests["sha256"]
     note_sha256(path, sha256)
@@ -88,6 +93,13 @@ def examine(path: Path, file: OfficialFile, received: Received | None = None) ->
         f"md5: {digests['md5']}, while {file.warn_md5} was recorded at an earlier address" if file.warn_md5 else ""
     )
     return Verdict(sha256, FIRST_USE, warning=warning)
+
+
+def unpacked_name(file: OfficialFile) -> str:
+    """What a .gz of known content is called once it is unpacked; empty for other files."""
+    name = Path(file.name).name
+    is_known = file.content_sha256 or file.content_md5
+    return name.removesuffix(".gz") if is_known and name.endswith(".gz") else ""
 
 
 def _content_difference(path: Path, file: OfficialFile) -> str:

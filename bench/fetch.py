@@ -18,8 +18,9 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from bench.archives import is_archive, unpack
-from bench.checksums import BY_HAND, FIRST_USE, Ledger, Received, Verdict, examine
+from bench.checksums import BY_HAND, FIRST_USE, Ledger, Received, Verdict, examine, unpacked_name
 from bench.datasets.base import OfficialFile
+from bench.datasets.official import place
 from bench.download import (
     DiskFull,
     Patience,
@@ -75,9 +76,15 @@ class Fetcher:
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
 
+    def path(self, dataset: str, file: OfficialFile) -> Path:
+        """Where the file is or will be; its unpacked form where that is there instead."""
+        path = place(dataset, self.root, file)
+        unpacked = path.with_name(unpacked_name(file) or path.name)
+        return unpacked if unpacked.is_file() and not path.is_file() else path
+
     def state(self, dataset: str, file: OfficialFile) -> State:
         """Whether the file is there; cheap, its content is not looked at."""
-        path = self.root / dataset / file.name
+        path = self.path(dataset, file)
         if path.is_file():
             return "present"
         return "partial" if partial_size(_part(path)) else "absent"
@@ -88,7 +95,7 @@ class Fetcher:
             return 0
         if file.size is None:
             return None
-        return max(0, file.size - partial_size(_part(self.root / dataset / file.name)))
+        return max(0, file.size - partial_size(_part(self.path(dataset, file))))
 
     def fetch(self, dataset: str, file: OfficialFile) -> str:
         """Make the right file be there; returns in words how it came and what it was held against.
@@ -100,11 +107,11 @@ class Fetcher:
             FetchError: no address gives it, or none gives the right content.
             DiskFull: what was got is kept.
         """
-        path = self.root / dataset / file.name
-        if not file.addresses and not path.is_file():
+        path = place(dataset, self.root, file)
+        if not file.addresses and not self.path(dataset, file).is_file():
             raise by_hand(dataset, file, self.root)
         with self._held(path):
-            there = self._check_present(dataset, path, file)
+            there = self._check_present(dataset, self.path(dataset, file), file)
             if there is not None:
                 return there
             file = with_zenodo_facts(file, self.note) if file.size is None else file
@@ -117,36 +124,36 @@ class Fetcher:
                     self.note(f"{dataset}: {file.name}: {error}")
         raise FetchError(f"{dataset}: {file.name} could not be fetched. {'; '.join(problems)}{self._way_out(path)}")
 
-    def file_away(self, dataset: str, files: Sequence[OfficialFile], place: Path) -> list[tuple[OfficialFile, str]]:
-        """Copy those of ``files`` that are in ``place`` (a file or a folder) below the data root, once checked.
+    def file_away(self, dataset: str, files: Sequence[OfficialFile], where: Path) -> list[tuple[OfficialFile, str]]:
+        """Copy those of ``files`` that are in ``where`` (a file or a folder) below the data root, once checked.
 
         A file is found by its name, or else by its size and checksum. Returns each with where it came from.
 
         Raises:
             FetchError: nothing of the data set is there, or a file is not the right one.
-            ArchiveRefused: ``place`` is an archive that is damaged or would write where it must not.
+            ArchiveRefused: ``where`` is an archive that is damaged or would write where it must not.
         """
-        if not place.exists():
-            raise FetchError(f"--import {place}: no such file or folder")
-        found = self._find(files, place)
-        if not found and place.is_file() and is_archive(place):
-            return self._file_unpacked(dataset, files, place)
-        if not found and place.is_file() and len(files) == 1:
-            found = [(files[0], place)]  # said to be wrong, with what was expected, when it is filed
+        if not where.exists():
+            raise FetchError(f"--import {where}: no such file or folder")
+        found = self._find(files, where)
+        if not found and where.is_file() and is_archive(where):
+            return self._file_unpacked(dataset, files, where)
+        if not found and where.is_file() and len(files) == 1:
+            found = [(files[0], where)]  # said to be wrong, with what was expected, when it is filed
         if not found:
             wanted = ", ".join(file.name for file in files[:4]) + (", …" if len(files) > 4 else "")
-            raise FetchError(f"{dataset}: none of its files in {place}; wanted {wanted}")
+            raise FetchError(f"{dataset}: none of its files in {where}; wanted {wanted}")
         taken = []
         for file, source in found:
-            path = self.root / dataset / file.name
+            path = place(dataset, self.root, file)
             with self._held(path):
-                there = self._check_present(dataset, path, file)
+                there = self._check_present(dataset, self.path(dataset, file), file)
                 taken.append((file, there if there is not None else self._file_one(dataset, file, source, path)))
         return taken
 
     def verify(self, dataset: str, file: OfficialFile) -> tuple[bool, str]:
         """Whether the file that is there is the right one, and in words against what it was held; reads all of it."""
-        path = self.root / dataset / file.name
+        path = self.path(dataset, file)
         received = Ledger(path.parent).get(path.name)
         verdict = examine(path, file, received)
         if verdict.problem:
@@ -227,8 +234,8 @@ class Fetcher:
             return ". If another version is what you want, --accept-checksum takes it with a warning"
         return ""
 
-    def _find(self, files: Sequence[OfficialFile], place: Path) -> list[tuple[OfficialFile, Path]]:
-        paths = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    def _find(self, files: Sequence[OfficialFile], where: Path) -> list[tuple[OfficialFile, Path]]:
+        paths = [where] if where.is_file() else sorted(path for path in where.rglob("*") if path.is_file())
         found: list[tuple[OfficialFile, Path]] = []
         for file in files:
             named = [path for path in paths if path.name == Path(file.name).name]
@@ -285,7 +292,7 @@ def by_hand(dataset: str, file: OfficialFile, root: Path) -> ByHand:
         lines.append(f"  size: {file.size:,} bytes")
     lines += [f"  {kind}: {getattr(file, kind)}" for kind in ("sha256", "md5") if getattr(file, kind)]
     lines.append(f"  then: bench data fetch {dataset} --import FILE_OR_FOLDER")
-    lines.append(f"  which checks it and copies it to {root / dataset / file.name}")
+    lines.append(f"  which checks it and copies it to {place(dataset, root, file)}")
     return ByHand(f"{dataset}: {file.name} must be obtained by hand", "\n".join(lines))
 
 

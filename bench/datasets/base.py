@@ -96,6 +96,7 @@ class OfficialFile:
         content_sha256, content_md5: of the unpacked content of a .gz, which another compression run leaves alone.
         by_hand: what a person must do to obtain it, where that is the way.
         variant: "parameter=value" where only one form of the data set needs the file.
+        folder: below the data root, where it is not the data set's own (a file that two data sets share).
     """
 
     name: str
@@ -108,6 +109,7 @@ class OfficialFile:
     content_md5: str = ""
     by_hand: str = ""
     variant: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)

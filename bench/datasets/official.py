@@ -24,6 +24,11 @@ def data_root(given: str | Path | None = None) -> Path:
     return Path(pooch.os_cache("bench")) / "data"
 
 
+def place(name: str, root: Path, file: OfficialFile) -> Path:
+    """Where the file of the data set called ``name`` lies below the data root."""
+    return root / (file.folder or name) / file.name
+
+
 def official_source(name: str, root: Path, files: Sequence[OfficialFile], asked: str) -> Source | None:
     """The official source where every file is there, None where one is missing and something else may be used.
 
@@ -36,9 +41,9 @@ def official_source(name: str, root: Path, files: Sequence[OfficialFile], asked:
     """
     if asked not in ("auto", "official"):
         return None
-    missing = [file for file in files if not (root / name / file.name).is_file()]
+    missing = [file for file in files if not place(name, root, file).is_file()]
     if not missing:
-        return Source("official", fingerprint([root / name / file.name for file in files]))
+        return Source("official", fingerprint([place(name, root, file) for file in files]))
     if asked == "official":
         raise missing_file(name, missing[0])
     return None
@@ -49,7 +54,7 @@ def missing_file(name: str, file: OfficialFile) -> FileNotFoundError:
     how = f"Run `bench data fetch {name}`, or put the file there."
     if not file.addresses:
         how = f"It must be obtained by hand: `bench data fetch {name}` says how."
-    return FileNotFoundError(f"{name}: {file.name} is not in DATA_ROOT/{name}. {how}")
+    return FileNotFoundError(f"{name}: {file.name} is not in DATA_ROOT/{file.folder or name}. {how}")
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

@@ -375,6 +375,28 @@ def test_another_compression_of_the_same_content_is_accepted(server, run):
         Run(run.folder.parent / "b")(official(server, "/y.gz", **facts))
 
 
+def test_a_file_that_is_there_unpacked_is_the_file(server, run):
+    file = OfficialFile("x.gz", (server.url("/x.gz"),), size=5, sha256="0" * 64, content_sha256=SHA256, content_md5=MD5)
+    run.folder.mkdir()
+    (run.folder / "x").write_bytes(CONTENT)
+    assert run.fetcher.state("toy", file) == "present"
+    assert run.fetcher.to_fetch("toy", file) == 0
+    assert run.fetcher.verify("toy", file) == (True, "sha256 as recorded")
+    assert run(file) == "present, sha256 as recorded"
+    (run.folder / "x").write_bytes(OTHER)
+    server.answers["/x.gz"] = body(gzip.compress(CONTENT))
+    run(file)
+    assert run.names == ["x.bad", "x.gz"]
+    assert gzip.decompress((run.folder / "x.gz").read_bytes()) == CONTENT
+
+
+def test_a_file_that_two_data_sets_share_lies_in_one_folder(server, run, tmp_path):
+    server.answers["/x"] = body()
+    run(official(server, "/x", folder="elder"))
+    assert (tmp_path / "elder/x.bin").read_bytes() == CONTENT
+    assert not run.folder.exists()
+
+
 def test_a_gz_that_the_server_marks_as_compressed_stays_one(server, run):
     packed = gzip.compress(CONTENT, mtime=0)
 
