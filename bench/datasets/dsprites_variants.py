@@ -6,6 +6,7 @@ be asked for twice. The authors' ``data/ground_truth/dsprites.py`` works on floa
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -36,7 +37,6 @@ PICTURE = OfficialFile(
     "The_Scream.jpg", addresses=("https://upload.wikimedia.org/wikipedia/commons/f/f4/The_Scream.jpg",)
 )
 _THUMBNAIL = (350, 274)  # columns and rows that the picture must fit into
-_MAX_PIXELS = 100_000_000
 _PAPER = "Locatello et al., ICML 2019 (arXiv 1811.12359); sprites: Matthey et al., 2017"
 _RANDOM = (
     "Drawn anew at each access and no factor, so metrics that intervene on factors apply in their pooled form only "
@@ -133,16 +133,15 @@ def read_picture(path: Path, label: str) -> np.ndarray:
         label: what messages call the file.
 
     Raises:
-        ValueError: no picture, a damaged one, one of more than 100 million pixels, or too small for a crop.
+        ValueError: no picture, a damaged one, one of more pixels than Pillow trusts, or one too small for a crop.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            columns, rows = image.size
-            if columns * rows > _MAX_PIXELS:
-                raise ValueError(f"{label}: claims {columns} × {rows} pixels, at most {_MAX_PIXELS:,} are read")
-            image.thumbnail(_THUMBNAIL)
-            picture = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("JPEG", "PNG")) as image:
+                image.thumbnail(_THUMBNAIL)
+                picture = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = " ".join(str(error).replace(str(path), path.name).split())[:120]
         raise ValueError(f"{label}: is no JPEG or PNG picture, or is damaged ({reason})") from None
     if min(picture.shape[:2]) <= SIDE:
