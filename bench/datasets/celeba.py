@@ -248,5 +248,6 @@ def _decoded(content: bytes, crop: str, size: int, where: str) -> np.ndarray:
             face = picture.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{where}: no photograph ({error})") from None
-    box = _CROP if crop == "square" else None
-    return np.asarray(face.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    if crop == "square":
+        face = face.crop(_CROP)  # resize's own box would let the filter see the pixels beyond it
+    return np.asarray(face.resize((size, size), Image.Resampling.BILINEAR))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import cast
 
@@ -48,14 +49,14 @@ class RowFile:
             raise IndexError(f"RowFile: rows are chosen by an array of row numbers, got {numbers.dtype}")
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self):
             raise IndexError(f"RowFile: rows are 0 … {len(self) - 1}, got {numbers.min()} … {numbers.max()}")
-        rows = np.empty((numbers.size, *self.shape[1:]), self.dtype)
-        n_bytes = rows.nbytes // max(len(rows), 1)
+        n_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        rows = np.empty((numbers.size, n_bytes), np.uint8)
         places = [self._offset + number * n_bytes for number in numbers.ravel().tolist()]
         self._announce(places, n_bytes)
-        for row, place in zip(rows.reshape(len(rows), -1).view(np.uint8), places, strict=True):
+        for row, place in zip(rows, places, strict=True):
             if os.preadv(self._file.fileno(), [cast(bytearray, row)], place) != n_bytes:
                 raise OSError(f"{self._path}: was cut short while in use; delete it, it is made again")
-        return rows.reshape(*numbers.shape, *self.shape[1:])
+        return rows.view(self.dtype).reshape(*numbers.shape, *self.shape[1:])
 
     def _announce(self, places: list[int], n_bytes: int) -> None:
         """Tell the system what comes, so that a disk works on all rows at once."""

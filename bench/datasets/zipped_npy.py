@@ -103,13 +103,13 @@ class NpzMember:
     def _header(self, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype; the stream then stands at the first item."""
         try:
-            version = np.lib.format.read_magic(stream)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, is_fortran, dtype = read(stream)
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{self._name}: '{self._key}' has no valid array header; fetch the file again") from None
+            if np.lib.format.read_magic(stream) != (1, 0):  # later ones may claim a header of 4 GB, and numpy reads it
+                raise ValueError
+            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         except _BROKEN as error:
             raise self._damaged(error) from None
+        except Exception:  # numpy parses the header as Python text and raises whatever its tokenizer does
+            raise ValueError(f"{self._name}: '{self._key}' has no valid array header; fetch the file again") from None
         if dtype.hasobject:
             raise ValueError(f"{self._name}: '{self._key}' is pickled, which is not loaded: it could run code")
         if is_fortran and len(shape) > 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,21 @@ def test_a_cache_file_cut_short_is_built_again(tmp_path):
     (path,) = (tmp_path / "cache").iterdir()
     path.write_bytes(path.read_bytes()[:-7])
     np.testing.assert_array_equal(store(tmp_path).cached("x", lambda: ROWS), ROWS)
+
+
+KEY = '["mpi3d",1,{"k":-1,"rate":1.0,"variant":"%s"},"official","abc"]'
+
+
+def test_arrays_that_do_not_depend_on_a_parameter_are_kept_once(tmp_path):
+    store(tmp_path, KEY % "real").without("k", "rate").cached("x", lambda: ROWS)
+    other = store(tmp_path, (KEY % "real").replace("1.0", "5.0")).without("rate", "k")
+    np.testing.assert_array_equal(other.cached("x", lambda: pytest.fail("built again")), ROWS)
+    variant = store(tmp_path, KEY % "toy").without("k", "rate")
+    np.testing.assert_array_equal(variant.cached("x", lambda: ROWS + 1), ROWS + 1)
+
+
+def test_rows_that_do_not_fit_on_the_disk_are_refused_before_they_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=59))
+    with pytest.raises(OSError, match=r"0.0 GB of prepared frames do not fit, .*BENCH_CACHE"):
+        store(tmp_path).cached_rows("rows", 10, lambda rows: ROWS[rows], chunk=4)
+    assert list((tmp_path / "cache").iterdir()) == []
