@@ -20,7 +20,7 @@ import numpy as np
 
 MAX_DEPTH = 8  # of lists within lists (a list may contain itself), and axes of an array
 _MARK = object()
-_DTYPE = re.compile(r"[biuf][1248]")
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]")
 _ORDERS = {"<": "<", ">": ">", "|": "|", "=": "="}
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
