@@ -33,7 +33,7 @@ def expected_seconds(specs: Sequence[RunSpec], store: Store, device: str) -> tup
         else:
             if key not in measured:
                 try:
-                    per_step = _timed_step(spec, device)
+                    per_step = seconds_per_step(spec, device)
                 except Exception:
                     per_step = 0.0  # what breaks here breaks in the run as well, which stores it
                 measured[key] = (per_step, SCORING_SECONDS.get(spec.budget, 60.0))
@@ -64,18 +64,18 @@ def _from_rows(rows: Iterable[Mapping[str, Any]], device: str) -> dict[tuple[Any
     return {key: (median(p for p, _ in pairs), median(r for _, r in pairs)) for key, pairs in found.items()}
 
 
-def _timed_step(spec: RunSpec, device: str) -> float:
-    """Seconds of one training step on noise of the data's shape, on the path that a worker takes."""
+def seconds_per_step(spec: RunSpec, device: str) -> float:
+    """Seconds of one training step on noise of the data's shape, on the path that a worker takes; 0 without steps."""
     import numpy as np
     import torch
 
     from bench.api import DataSpec
     from bench.datasets.containers import Draw
     from bench.grid import N_FRAMES
+    from bench.isolation import isolated
     from bench.opening import describe, spec_dataset, spec_method
     from bench.randomness import seeded_global_state
     from bench.training import Trainer
-    from bench.worker import prepared_process
 
     if spec.method_params["n_steps"] == 0:
         return 0.0
@@ -83,7 +83,7 @@ def _timed_step(spec: RunSpec, device: str) -> float:
     shape = describe(spec.dataset, spec_dataset(spec)[0]).observation_shape
     n_frames = N_FRAMES.get(spec.view, 8)
     target = torch.device(device)
-    with prepared_process(spec.threads), seeded_global_state(0):
+    with isolated(spec.threads), seeded_global_state(0):
         method = cls(config, DataSpec(shape, n_frames, 1)).to(target, memory_format=torch.channels_last)
         draw = Draw(
             torch.rand(config.batch_size, n_frames, *shape, device=target),

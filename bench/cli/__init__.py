@@ -19,9 +19,13 @@ COMMANDS = {
     "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
     "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
     "leaderboard": ("bench.cli.leaderboard", "Write leaderboards/ from stored rows."),
+    "report": ("bench.cli.report", "Write the page of one run: spec, scores, curves, traversals, provenance."),
     "list": ("bench.cli.list", "List methods, data sets or metrics."),
     "show": ("bench.cli.show", "Show the card of a method, data set or metric."),
     "data": ("bench.cli.data", "Look at data sets."),
+    "merge": ("bench.cli.merge", "Take the rows of other machines into this store."),
+    "doctor": ("bench.cli.doctor", "Check this machine: versions, devices, data, disk, and a self-test."),
+    "completion": ("bench.cli.completion", "Print the script that completes names in bash, zsh or fish."),
 }
 
 
@@ -45,7 +49,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"no command '{args[0]}'.{hint} `bench --help` lists them.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.cli.completion import budgets, list_of
 from bench.registry import UsageError
 
 results_option = click.option(
@@ -17,9 +19,27 @@ results_option = click.option(
     metavar="DIR",
     help="The store: rows, artifacts, tables, figures.",
 )
+
+
+def _look_there(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Make ``--data-root`` the data root of this command and its workers: names of added data sets are found there."""
+    if value is not None:
+        old = os.environ.get("BENCH_DATA")
+        os.environ["BENCH_DATA"] = value
+
+        def put_back() -> None:
+            os.environ.pop("BENCH_DATA")
+            if old is not None:
+                os.environ["BENCH_DATA"] = old
+
+        context.call_on_close(put_back)
+    return value
+
+
 data_root_option = click.option(
-    "--data-root", metavar="DIR", help="Folder of official data files, one folder per data set. [default: $BENCH_DATA]"
-)
+    "--data-root", metavar="DIR", callback=_look_there,
+    help="Folder of data files, one folder per data set. [default: $BENCH_DATA]",
+)  # fmt: skip
 
 
 def picture_path(text: str) -> Path:
@@ -35,9 +55,16 @@ def picture_path(text: str) -> Path:
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--methods``, ``--datasets`` and ``--budget`` to choose among stored rows by name."""
     for option in (
-        click.option("--methods", metavar="NAMES", help="Only these methods: a,b"),
-        click.option("--datasets", metavar="NAMES", help="Only these data sets: a,b"),
-        click.option("--budget", metavar="NAME", help="Only this budget: smoke, quick, standard or paper."),
+        click.option("--methods", metavar="NAMES", help="Only these methods: a,b", shell_complete=list_of("methods")),
+        click.option(
+            "--datasets", metavar="NAMES", help="Only these data sets: a,b", shell_complete=list_of("datasets")
+        ),
+        click.option(
+            "--budget",
+            metavar="NAME",
+            help="Only this budget: smoke, quick, standard or paper.",
+            shell_complete=budgets,
+        ),
     ):
         command = option(command)
     return command

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench.cli.completion import list_of
 from bench.cli.options import filters, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
 
@@ -14,7 +15,10 @@ from bench.registry import UsageError, did_you_mean
 @click.command("plot")
 @click.argument("kind", type=click.Choice(["scores", "curves", "correlation", "all"]), default="all")
 @click.option("--output", "-o", metavar="DIR", help="Folder for the pictures. [default: RESULTS/figures]")
-@click.option("--metrics", metavar="KEYS", help="With scores: only these panels: mcc[spearman],mig[hist20]")
+@click.option(
+    "--metrics", metavar="KEYS", help="With scores: only these panels: mcc[spearman],mig[hist20]",
+    shell_complete=list_of("keys"),
+)  # fmt: skip
 @results_option
 @filters
 def command(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bench.cli.completion import list_of, protocols
 from bench.cli.options import results_option
 from bench.registry import UsageError
 
@@ -17,8 +18,14 @@ from bench.registry import UsageError
 @click.command("score")
 @click.argument("codes", metavar="CODES", type=click.Path(path_type=Path))
 @click.option("--factors", metavar="FILE", type=click.Path(path_type=Path), help="Factors, where CODES has none.")
-@click.option("--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.")
-@click.option("--protocol", default="quick", show_default=True, help="quick, locatello2019 or slowvae2021.")
+@click.option(
+    "--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.",
+    shell_complete=list_of("metrics"),
+)  # fmt: skip
+@click.option(
+    "--protocol", default="quick", show_default=True, help="quick, locatello2019 or slowvae2021.",
+    shell_complete=protocols,
+)  # fmt: skip
 @click.option("--discrete", metavar="NAMES", help="Factors written as floats that are classes: a,b or all.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: every number, or null with its reason.")
 @click.option("--save", is_flag=True, help="Store the scores as a row; needs --dataset.")

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from bench import registry
+from bench.cli.completion import one_of
 from bench.registry import UsageError, did_you_mean
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=one_of("methods", "datasets", "metrics"))
 def command(name: str) -> int:
     """Show the card of a method, data set or metric: source, parameters, budgets, bounds, how it was verified.
 

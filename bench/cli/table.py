@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
+from bench.cli.completion import list_of
 from bench.cli.options import filters, results_option, stored_rows
 from bench.registry import UsageError
 
 
 @click.command("table")
 @click.option("--format", "form", type=click.Choice(["text", "md", "csv", "latex"]), default="text", show_default=True)
-@click.option("--metrics", metavar="KEYS", help="Only these columns, in this order: mcc[spearman],mig[hist20]")
+@click.option(
+    "--metrics", metavar="KEYS", help="Only these columns, in this order: mcc[spearman],mig[hist20]",
+    shell_complete=list_of("keys"),
+)  # fmt: skip
 @click.option("--rows", "as_rows", is_flag=True, help="List the stored rows instead: hash, run, status.")
 @click.option("--output", "-o", metavar="FILE", help="Write to a file instead of printing.")
 @results_option

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metrics.registry import UnknownMetric, metric, metric_ids, output_of
+from metrics.registry import MetricCard, UnknownMetric, cards, metric, metric_ids, output_of
 
 # The order of tables: what people look for first; other metrics follow alphabetically.
 _ORDER = (
@@ -55,6 +55,11 @@ def column(key: str) -> Column:
     except UnknownMetric:
         return Column(key, None, (None, None), None, None, "no card is registered for it here")
     return Column(key, output.higher_is_better, output.bounds, output.floor, output.ceiling, output.note)
+
+
+def card_of(key: str) -> MetricCard | None:
+    """The card of the metric that reports ``key``; None where it is not registered here."""
+    return cards().get(key.split("@")[0].split("[")[0].split("/")[0])
 
 
 def in_table_order(keys: Iterable[str]) -> list[str]:

@@ -1,0 +1,71 @@
+"""Traversals as pictures for a page: one row of frames for each latent, each a PNG that the page holds itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+
+from bench.report.traverse import Decode, traversal
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What a decoder paints while one latent goes from ``low`` to ``high``.
+
+    Attributes:
+        factor: name of the factor that the latent was assigned to, or empty.
+        source: the picture as a data address.
+    """
+
+    latent: int
+    factor: str
+    low: float
+    high: float
+    n_values: int
+    source: str
+    width: int
+    height: int
+
+
+def strips(
+    decode: Decode, start: np.ndarray, ranges: np.ndarray, factors: Mapping[int, str], n_values: int = 7
+) -> list[Strip]:
+    """One strip per latent, those with a factor first.
+
+    Args:
+        start: the code (1, n_latents) in which one latent at a time is changed.
+        ranges: (n_latents, 2) first and last value of each.
+        factors: latent → its factor.
+
+    Raises:
+        ValueError: as ``traversal``, or frames that are neither grey nor RGB.
+    """
+    frames = traversal(decode, start, ranges, n_values)[0]
+    if frames.shape[2] not in (1, 3):
+        raise ValueError(f"traversal: frames must have 1 or 3 channels to be drawn, got {frames.shape[2]}")
+    order = [*(i for i in factors if i < len(frames)), *(i for i in range(len(frames)) if i not in factors)]
+    found = []
+    for i in order:
+        source, width, height = _picture(frames[i])
+        low, high = map(float, ranges[i])
+        found.append(Strip(i, factors.get(i, ""), low, high, n_values, source, width, height))
+    return found
+
+
+def _picture(frames: np.ndarray) -> tuple[str, int, int]:
+    """Frames (n, channels, height, width) in [0, 1] side by side, clear between them: (data address, width, height)."""
+    from PIL import Image
+
+    gap = max(frames.shape[-1] // 32, 1)
+    levels = np.rint(np.clip(np.nan_to_num(frames.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
+    opaque = np.full_like(levels[:, :1], 255)
+    padded = np.pad(np.concatenate([levels, opaque], axis=1), [(0, 0), (0, 0), (0, 0), (0, gap)])
+    n, channels, height, width = padded.shape
+    image = padded.transpose(2, 0, 3, 1).reshape(height, n * width, channels)[:, :-gap]
+    out = BytesIO()
+    Image.fromarray(image).save(out, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}", image.shape[1], height

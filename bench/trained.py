@@ -1,0 +1,105 @@
+"""A stored run brought back to life: its method with the trained weights, and the evaluation rows it was scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import checkpoint, evidence
+from bench.api import Method
+from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
+from bench.registry import UsageError
+from bench.spec import RunSpec
+from bench.store import Store
+from metrics.protocols import protocol_named
+
+N_CODES = 1_000  # evaluation rows whose codes say where a latent usually is
+
+
+class NotTraversable(UsageError):
+    """The run's frames cannot be had; the message says what is missing.
+
+    Attributes:
+        can_be_made: a checkpoint is all that is missing.
+    """
+
+    def __init__(self, message: str, can_be_made: bool = False) -> None:
+        super().__init__(message)
+        self.can_be_made = can_be_made
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A method that decodes, on the CPU, with frames to start from.
+
+    Attributes:
+        frames: observations (n, *observation) of the protocol's rows, uint8 or float32.
+    """
+
+    spec: RunSpec
+    method: Method
+    frames: np.ndarray
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Codes (n, n_latents) float32."""
+        return evidence.encode(self.method, frames, torch.device("cpu"))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Frames (n, *observation) float32 in [0, 1]."""
+        return evidence.decode(self.method, codes, torch.device("cpu"))
+
+    def usual_codes(self) -> np.ndarray:
+        """Codes (≤ 1,000, n_latents) of evaluation rows."""
+        return self.encode(self.frames[:N_CODES])
+
+    def start(self, base: int) -> np.ndarray:
+        """The code (1, n_latents) of one evaluation row.
+
+        Raises:
+            UsageError: there are fewer rows.
+        """
+        if base >= len(self.frames):
+            raise UsageError(f"--base {base}: there are {len(self.frames)} evaluation rows, 0 … {len(self.frames) - 1}")
+        return self.encode(self.frames[base : base + 1])
+
+
+def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
+    """The trained method of a row; its checkpoint must be in the store of ``folders``.
+
+    Raises:
+        NotTraversable: one line that says what is missing: names, checkpoint, data.
+    """
+    spec = RunSpec.from_dict(row["spec"])
+    try:
+        cls, config = spec_method(spec)
+        if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
+            raise NotTraversable(f"{spec.method} cannot be traversed: it does not decode codes")
+        path = Store(folders.results).artifacts(spec.hash) / "checkpoint.safetensors"
+        if not path.exists():
+            raise NotTraversable(f"{path} is not there; checkpoints stay on the machine that trained", True)
+        dataset_config, source = spec_dataset(spec)
+        data = open_dataset(spec.dataset, dataset_config, source, folders)
+        method = cls(config, data.spec(spec.view))
+        found = checkpoint.load(path)
+        assert found is not None
+        checkpoint.load_module(method, found[0])
+        store = data_store(spec.dataset, dataset_config, source, folders)
+        frames, _ = evidence.evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol))
+    except NotTraversable:
+        raise
+    except TypeError as error:
+        raise NotTraversable(f"{spec.label}: the row is of another version of bench ({error})") from None
+    except (OSError, ValueError) as error:
+        raise NotTraversable(str(error)) from None
+    return Trained(spec, method, frames)
+
+
+def assigned(row: Mapping[str, Any], metric_id: str = "mcc[spearman]") -> dict[int, str]:
+    """Latent → name of the factor that the MCC's assignment gives it; empty where no matrix was stored."""
+    details = row["details"].get(metric_id, {})
+    pairs = zip(details.get("assignment", []), details.get("factors", []), strict=False)
+    return {latent: name for latent, name in pairs if latent is not None}
