@@ -108,7 +108,7 @@ def _hdf5_array(file: h5py.File, name: str, key: str) -> Any:
     import h5py
 
     if key not in file or not isinstance(file[key], h5py.Dataset):
-        raise ValueError(f"{name}: has no array '{key}', only {', '.join(sorted(file)[:8]) or 'nothing'}")
+        raise ValueError(f"{name}: has no array '{key}', only {', '.join(sorted(map(str, file))[:8]) or 'nothing'}")
     array = file[key]
     if array.file.filename != file.filename or array.is_virtual or array.external:
         raise ValueError(f"{name}: '{key}' lies in another file, wanted its values in this one")

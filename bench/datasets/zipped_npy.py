@@ -16,7 +16,8 @@ from typing import IO
 import numpy as np
 
 _PIECE = 1 << 20  # bytes inflated at once
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+# OSError: a place before the beginning of the file
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
 
 
 class NpzMember:
@@ -41,7 +42,9 @@ class NpzMember:
         self._read = 0
         try:
             self._archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile:
+        except (FileNotFoundError, PermissionError):
+            raise
+        except _BROKEN:
             raise ValueError(f"{self._name}: is not a zip file, or is cut short; fetch it again") from None
         try:
             self._stream = self._open()

@@ -359,6 +359,18 @@ def test_a_damaged_image_is_refused(tmp_path):
     refused(path, "'imgs' is damaged", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [pytest.param(6, 200, id="a version of zip to come"), pytest.param(45, 255, id="a place outside the file")],
+)
+def test_a_damaged_list_of_contents_is_refused(tmp_path, place, value):
+    path = write(tmp_path / "dsprites" / f"{BASE}.npz")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value
+    path.write_bytes(content)
+    refused(path, "fetch it again", tmp_path)
+
+
 def test_a_header_that_claims_terabytes_is_refused_before_it_is_believed(tmp_path):
     path = tmp_path / "dsprites" / f"{BASE}.npz"
     write(path)
