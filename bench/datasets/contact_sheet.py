@@ -14,6 +14,7 @@ _N_COLUMNS = 4
 _MAX_FRAMES = 8  # of one sequence
 _GAP = 2  # pixels between frames
 _GREY = 160
+_MAX_LINES = 12  # of yes-or-no factors
 
 
 def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n: int = 12) -> None:
@@ -33,7 +34,9 @@ def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n:
     rows = math.ceil(n / _N_COLUMNS)
     column_cm = 4.2
     picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1] if has_images else column_cm
-    text_cm = 0.33 * len(container.info.factors.names) + 0.3
+    names = container.info.factors.names
+    n_lines = _MAX_LINES if set(container.info.factors.sizes) == {2} and len(names) > _MAX_LINES else len(names)
+    text_cm = 0.35 * n_lines + 0.3
     with style():
         figure = new_figure(rows * (picture_cm + text_cm) + 0.7, width_cm=_N_COLUMNS * column_cm)
         title = container.title or "Data set"
@@ -68,15 +71,28 @@ def _spectrogram(frames: np.ndarray) -> np.ndarray:
 
 def _write_factors(axis: object, space: FactorSpace, drawn: Labelled, item: int) -> None:
     """One line per factor under the picture."""
-    first, last = drawn.factors[item, 0], drawn.factors[item, -1]
-    for line, (name, kind) in enumerate(zip(space.names, space.kinds, strict=True)):
-        a, b = (f"{v[line]:.3f}" if kind == "continuous" else f"{int(v[line])}" for v in (first, last))
+    for line, (text, is_bold) in enumerate(_factor_lines(space, drawn.factors[item, 0], drawn.factors[item, -1])):
         axis.annotate(  # type: ignore[attr-defined]
-            f"{name} {a} → {b}" if a != b else f"{name} {a}",
+            text,
             xy=(0, 0),
             xycoords="axes fraction",
             xytext=(0, -8 - 9 * line),
             textcoords="offset points",
             fontsize=7,
-            fontweight="bold" if a != b else "normal",
+            fontweight="bold" if is_bold else "normal",
         )
+
+
+def _factor_lines(space: FactorSpace, first: np.ndarray, last: np.ndarray) -> list[tuple[str, bool]]:
+    """Text and whether it is bold; of many yes-or-no factors only the names of those that hold."""
+    if len(space.names) > _MAX_LINES and set(space.sizes) == {2}:
+        names = [name for name, value in zip(space.names, first, strict=True) if value]
+        shown = (
+            names if len(names) <= _MAX_LINES else [*names[: _MAX_LINES - 1], f"… and {len(names) - _MAX_LINES + 1}"]
+        )
+        return [(name, False) for name in shown]
+    lines = []
+    for i, (name, kind) in enumerate(zip(space.names, space.kinds, strict=True)):
+        a, b = (f"{v[i]:.3f}" if kind == "continuous" else f"{int(v[i])}" for v in (first, last))
+        lines.append((f"{name} {a} → {b}" if a != b else f"{name} {a}", a != b))
+    return lines

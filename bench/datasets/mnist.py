@@ -94,10 +94,10 @@ CARD = DatasetCard(
 @register_dataset(NAME, config=MNISTConfig, card=CARD)
 def mnist(config: MNISTConfig, store: DataStore) -> ImageData:
     """Images with the splits train and test; the factor is the digit."""
-    source = find_source(config, store.root).kind if config.source == "auto" else config.source
-    if source == "bundled":
+    source = find_source(config, store.root)
+    if source.kind == "bundled":
         return labelled_images(describe(config), store, bundled_digits, "Digits of scikit-learn (not MNIST), bundled")
-    title = f"{CARD.title}, {source} images"
+    title = f"{CARD.title}, {source.note or 'official images'}"
     return labelled_images(describe(config), store, lambda: read_files(store.root / NAME, FILES), title)
 
 

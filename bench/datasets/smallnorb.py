@@ -133,7 +133,8 @@ def smallnorb(config: SmallNORBConfig, store: DataStore) -> FactorGrid:
     kept = store.without("transitions", "rate", "k", "instance")
     name = f"frames-{config.resize}-pillow-{PIL.__version__}"
     frames = kept.cached(name, lambda: read_frames(store.root / NAME, config.resize))
-    title = f"{CARD.title}, {config.transition_label} transitions, official images"
+    detail = ", instance drawn at random" if config.instance == "random" else ""
+    title = f"{CARD.title}{detail}, {config.transition_label} transitions, official images, {config.resize} reduction"
     ends = ends_function(config, info.factors, frozen=("category", "instance"))
     return FactorGrid(info, _reader(config, info, frames), ends, title)
 

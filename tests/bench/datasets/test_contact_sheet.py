@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.base import DataInfo, FactorSpace
-from bench.datasets.contact_sheet import contact_sheet
+from bench.datasets.contact_sheet import _factor_lines, contact_sheet
 from bench.datasets.containers import ImageData, PairData, SequenceData
 
 SPACE = FactorSpace(("hue", "size"), (4, 0), ("categorical", "continuous"), (False, True))
@@ -34,7 +34,21 @@ def features():
     return SequenceData(DataInfo((20,), ("sequences",), SPACE), frames, labels(3, 12))
 
 
-@pytest.mark.parametrize("make", [pairs, colours, features])
+def faces():
+    names = tuple(f"attribute_{i}" for i in range(40))
+    space = FactorSpace(names, 40 * (2,), 40 * ("categorical",), 40 * (False,))
+    factors = np.stack([np.ones(40, np.int64), np.arange(40) // 37])
+    return ImageData(DataInfo((3, 16, 16), ("images",), space), np.full((2, 3, 16, 16), 90, np.uint8), factors)
+
+
+def test_of_many_yes_or_no_factors_those_that_hold_are_named():
+    data = faces()
+    every, some = (_factor_lines(data.info.factors, row, row) for row in data.factors)
+    assert [text for text, _ in some] == ["attribute_37", "attribute_38", "attribute_39"]
+    assert [text for text, _ in every][-2:] == ["attribute_10", "… and 29"]
+
+
+@pytest.mark.parametrize("make", [pairs, colours, features, faces])
 @pytest.mark.parametrize("n", [1, 6])
 def test_every_container_can_be_drawn(tmp_path, make, n):
     contact_sheet(make(), tmp_path / "sheet.png", np.random.default_rng(0), n=n)

@@ -78,7 +78,7 @@ def test_other_content_is_the_users_own(tmp_path):
     write_files(tmp_path)
     source = found(tmp_path)
     assert (source.kind, source.note) == ("user", "own files of 8 training and 4 test items")
-    assert opened("mnist", tmp_path).title == "MNIST, user images"
+    assert opened("mnist", tmp_path).title == "MNIST, own files of 8 training and 4 test items"
     with pytest.raises(ValueError, match=r"other content than the published file.*mnist\[source=user\]"):
         found(tmp_path, source="official")
 
