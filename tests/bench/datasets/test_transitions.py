@@ -1,19 +1,20 @@
-"""LAP and UNI against the numbers that follow exactly from their definition."""
+"""LAP, UNI and the law of Locatello et al. against the numbers that follow exactly from their definitions."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from bench.datasets.transitions import laplace_ends, laplace_pmf, uniform_ends
+from bench.datasets.transitions import laplace_ends, laplace_pmf, locatello_ends, uniform_ends
 
-# name: sizes, categorical, then for r=1 and r=10: P(nothing moves before the redraw), E[number of changed factors].
+# name: sizes, categorical, then for r=1 and r=10: P(nothing moves before the redraw), E[number of changed factors], and
+# E[number of changed factors] of UNI.
 DATA_SETS = {
-    "dsprites": ((3, 6, 40, 32, 32), (0,), (0.00155, 3.142), (0.703, 1.036)),
-    "cars3d": ((4, 24, 183), (2,), (0.0917, 1.409), (0.920, 1.000)),
-    "smallnorb": ((5, 10, 9, 18, 6), (0, 1), (0.0235, 2.138), (0.919, 1.002)),
-    "shapes3d": ((10, 10, 10, 8, 4, 15), (4,), (0.00158, 3.617), (0.877, 1.006)),
-    "mpi3d": ((6, 6, 2, 3, 3, 40, 40), (1,), (0.00263, 3.289), (0.767, 1.016)),
+    "dsprites": ((3, 6, 40, 32, 32), (0,), (0.00155, 3.142), (0.703, 1.036), 2.5),
+    "cars3d": ((4, 24, 183), (2,), (0.0917, 1.409), (0.920, 1.000), 1.5),
+    "smallnorb": ((5, 10, 9, 18, 6), (0, 1), (0.0235, 2.138), (0.919, 1.002), 2.5),
+    "shapes3d": ((10, 10, 10, 8, 4, 15), (4,), (0.00158, 3.617), (0.877, 1.006), 3.0),
+    "mpi3d": ((6, 6, 2, 3, 3, 40, 40), (1,), (0.00263, 3.289), (0.767, 1.016), 3.5),
 }
 
 
@@ -42,7 +43,7 @@ def test_mean_jump_of_the_laplace_law(start, expected):
 @pytest.mark.parametrize("name", DATA_SETS)
 @pytest.mark.parametrize("rate", [1, 10])
 def test_lap_changes_as_many_factors_as_its_definition_implies(name, rate):
-    sizes, categorical, *statistics = DATA_SETS[name]
+    sizes, categorical, *statistics, _ = DATA_SETS[name]
     p_still, n_changed = statistics[rate == 10]
     stays = [
         np.mean([laplace_pmf(size, start, rate)[start] for start in range(size)])
@@ -110,11 +111,77 @@ def test_uni_takes_every_other_value_equally_often():
     np.testing.assert_allclose(np.bincount(end[:, 0], minlength=4) / 30_000, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.012)
 
 
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_uni_changes_half_of_the_factors_of_every_data_set(name):
+    sizes, expected = DATA_SETS[name][0], DATA_SETS[name][-1]
+    rng = np.random.default_rng(0)
+    start = rng.integers(sizes, size=(20_000, len(sizes)))
+    changed = (uniform_ends(start, sizes, -1, rng) != start).sum(axis=1)
+    assert changed.mean() == pytest.approx(expected, abs=5 * changed.std() / np.sqrt(20_000))
+    assert (changed.min(), changed.max()) == (1, len(sizes) - 1)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("k", [1, 2, -1])
+def test_locatello_changes_as_many_factors_as_its_definition_implies(name, k):
+    """E = E[redrawn] · mean of (1 - 1/size); 1 or k_max are redrawn, k_max being n/2 on average where it is drawn."""
+    sizes = DATA_SETS[name][0]
+    n_redrawn = (1 + (len(sizes) / 2 if k == -1 else k)) / 2
+    expected = n_redrawn * np.mean(1 - 1 / np.array(sizes))
+    rng = np.random.default_rng(0)
+    start = rng.integers(sizes, size=(40_000, len(sizes)))
+    end = locatello_ends(start, sizes, k, rng)
+    changed = (end != start).sum(axis=1)
+    assert changed.mean() == pytest.approx(expected, abs=5 * changed.std() / 200)
+    assert changed.max() == (len(sizes) - 1 if k == -1 else k)
+    assert (end >= 0).all()
+    assert (end < sizes).all()
+
+
+def test_locatello_leaves_a_pair_as_it_was_as_often_as_old_values_come_again():
+    """k_max = 2, both factors of 4 values: one redrawn keeps its value with 1/4, two keep both with 1/16."""
+    rng = np.random.default_rng(0)
+    start = rng.integers(4, size=(40_000, 2))
+    changed = (locatello_ends(start, (4, 4), 2, rng) != start).sum(axis=1)
+    both = 9 / 16 / 2
+    nothing = (1 / 4 + 1 / 16) / 2
+    np.testing.assert_allclose(np.bincount(changed) / 40_000, [nothing, 1 - nothing - both, both], atol=0.012)
+
+
+def test_locatello_redraws_every_factor_equally_often_and_to_every_value():
+    rng = np.random.default_rng(0)
+    sizes = (4, 4, 4)
+    end = locatello_ends(np.ones((60_000, 3), np.int64), sizes, 1, rng)
+    for column in end.T:  # redrawn in a third of the pairs
+        expected = [1 / 12, 2 / 3 + 1 / 12, 1 / 12, 1 / 12]
+        np.testing.assert_allclose(np.bincount(column, minlength=4) / 60_000, expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        pytest.param(lambda start, rng: laplace_ends(start, (3, 6, 40), (True, False, False), 1.0, rng), id="lap"),
+        pytest.param(lambda start, rng: laplace_ends(start, (3, 6, 40), (True, False, False), -1, rng), id="lap, r=-1"),
+        pytest.param(lambda start, rng: uniform_ends(start, (3, 6, 40), -1, rng), id="uni"),
+        pytest.param(lambda start, rng: locatello_ends(start, (3, 6, 40), -1, rng), id="locatello"),
+    ],
+)
+def test_a_law_reads_its_generator_alone_and_leaves_the_start_as_it_is(law):
+    start = np.random.default_rng(0).integers((3, 6, 40), size=(50, 3))
+    kept = start.copy()
+    np.testing.assert_array_equal(law(start, np.random.default_rng(1)), law(start, np.random.default_rng(1)))
+    np.testing.assert_array_equal(start, kept)
+    assert law(start, np.random.default_rng(1)).dtype == np.int64
+    assert law(start[:0], np.random.default_rng(1)).shape == (0, 3)
+
+
 def test_transitions_refuse_what_cannot_move():
     start, rng = np.zeros((3, 2), np.int64), np.random.default_rng(0)
     with pytest.raises(ValueError, match="all frozen"):
         laplace_ends(start, (3, 1), (True, False), 1.0, rng)
     with pytest.raises(ValueError, match="k must be -1 or 1 … 2, got 3"):
         uniform_ends(start, (3, 2), 3, rng)
+    with pytest.raises(ValueError, match="k must be -1 or 1 … 2, got 0"):
+        locatello_ends(start, (3, 2), 0, rng)
     with pytest.raises(ValueError, match="two values in every factor"):
         uniform_ends(start, (3, 1), 1, rng)
