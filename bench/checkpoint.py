@@ -59,6 +59,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return tensors, facts
 
 
+def steps_done(path: Path) -> int:
+    """Optimiser steps that the checkpoint at ``path`` holds, 0 without a readable one; reads its header alone."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return int(json.loads((file.metadata() or {})["facts"])["training"]["step"])
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RuntimeError):
+        return 0
+
+
 def _restride(tensor: Tensor, stride: list[int]) -> Tensor:
     if list(tensor.stride()) == stride:
         return tensor

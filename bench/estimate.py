@@ -2,45 +2,76 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench import checkpoint
+from bench.output import captured
 from bench.provenance import hardware
 from bench.spec import RunSpec
+from bench.stopping import GRACE_SECONDS, time_limit
 from bench.store import Store
 
 SCORING_SECONDS = {"smoke": 2.0, "quick": 20.0}  # until a stored row says better
 N_TIMED_STEPS = 4
+ENOUGH = 10.0  # seconds of steps after which no further one is timed
+LIMIT = 60.0  # seconds that one method's timing may take
 
 
-def expected_seconds(specs: Sequence[RunSpec], store: Store, device: str) -> tuple[dict[str, float], str]:
-    """Predicted seconds of each run by hash, and in words what the prediction rests on.
+def expected_seconds(
+    specs: Sequence[RunSpec], store: Store, device: str, workers: int = 1
+) -> tuple[dict[str, float], str]:
+    """Predicted seconds of what is left of each run by hash, and in words what the prediction rests on.
 
     Stored rows count only when method, data set, precision, threads, device and machine are the same; their training
-    time is scaled by the number of steps.
+    time is scaled by the number of steps. Steps that a checkpoint holds are not counted.
     """
     known = _from_rows(store.rows(), device)
-    measured: dict[tuple[Any, ...], tuple[float, float]] = {}
+    unknown = {_key(spec.to_dict()): spec for spec in specs if _key(spec.to_dict()) not in known}
+    measured = _measured(list(unknown.values()), device, workers) if unknown else []
+    for key, per_step in zip(unknown, measured, strict=True):
+        known[key] = per_step, SCORING_SECONDS.get(unknown[key].budget, 60.0)
     expected, bases = {}, set()
     for spec in specs:
         key = _key(spec.to_dict())
-        if key in known:
-            per_step, rest = known[key]
-            bases.add("stored rows")
-        else:
-            if key not in measured:
-                try:
-                    per_step = seconds_per_step(spec, device)
-                except Exception:
-                    per_step = 0.0  # what breaks here breaks in the run as well, which stores it
-                measured[key] = (per_step, SCORING_SECONDS.get(spec.budget, 60.0))
-            per_step, rest = measured[key]
-            bases.add("a few steps timed now")
-        expected[spec.hash] = per_step * spec.method_params["n_steps"] + rest
+        bases.add("a few steps timed now" if key in unknown else "stored rows")
+        per_step, rest = known[key]
+        expected[spec.hash] = per_step * _steps_left(spec, store) + rest
     return expected, " and ".join(sorted(bases, reverse=True))
+
+
+def _steps_left(spec: RunSpec, store: Store) -> int:
+    done = checkpoint.steps_done(store.artifacts(spec.hash) / "checkpoint.safetensors")
+    return max(0, int(spec.method_params["n_steps"]) - done)
+
+
+def _measured(specs: Sequence[RunSpec], device: str, workers: int) -> list[float]:
+    """Seconds per step of each, in worker processes: a method's first step may do anything to the process it is in.
+
+    What breaks or hangs counts as nothing: it does so in its run as well, whose row says so.
+    """
+    from bench.executor import BrokenProcessPool, run_parallel
+
+    found = dict.fromkeys(range(len(specs)), 0.0)
+    calls = [(i, spec, device) for i, spec in enumerate(specs)]
+    with suppress(BrokenProcessPool, TimeoutError):
+        found |= dict(run_parallel(_timed, calls, min(workers, len(calls)), specs[0].threads, LIMIT + GRACE_SECONDS))
+    return list(found.values())
+
+
+def _timed(index: int, spec: RunSpec, device: str) -> tuple[int, float]:
+    """``seconds_per_step`` in a worker, where nothing that the method does shows."""
+    with tempfile.TemporaryDirectory() as folder, captured(Path(folder) / "output.txt"):
+        try:
+            with time_limit(LIMIT):
+                return index, seconds_per_step(spec, device)
+        except BaseException:  # also SystemExit, and the time limit
+            return index, 0.0
 
 
 def _key(spec: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -93,11 +124,11 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
         trainer = Trainer(
             method, config, lambda rng: iter([]), np.random.default_rng(0), generator, spec.precision, Path()
         )
-        seconds = []
-        for _ in range(2 + N_TIMED_STEPS):
+        seconds: list[float] = []
+        while len(seconds) < 2 + N_TIMED_STEPS and sum(seconds) < ENOUGH:
             started = time.perf_counter()
             trainer.step(draw)
             if target.type == "cuda":
                 torch.cuda.synchronize(target)
             seconds.append(time.perf_counter() - started)
-    return median(seconds[2:])
+    return median(seconds[2:] or seconds[-1:])

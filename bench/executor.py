@@ -1,25 +1,37 @@
-"""Feeds runs to worker processes through joblib and survives workers that die.
+"""Feeds runs to worker processes through joblib and survives workers that die or hang.
 
 A worker that is killed breaks the pool: it is made anew, and what the store lacks is done again from its checkpoints.
 Runs that were under way when the pool broke then go one at a time; one that breaks the pool twice alone gets a
-``failed`` row from here, so that its siblings finish.
+``failed`` row from here, so that its siblings finish. A run that outlives its time is ended from here as well, which
+works whatever its process is doing. Runs that another call works on are left to it until all else is done.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
+import signal
+import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from bench import progress
+from bench.isolation import Leftovers, allow_many_files
+from bench.output import shorten
+from bench.rows import empty_row
 from bench.spec import RunSpec
-from bench.store import Store
-from bench.worker import Options, empty_row, perform
+from bench.stopping import GRACE_SECONDS, end_with, timed_out
+from bench.store import CorruptRow, Store
+from bench.worker import HELD, Options, is_done, perform
 
 T = TypeVar("T")
 BREAKS_ALLOWED_ALONE = 2
@@ -31,9 +43,18 @@ def pool_environment() -> None:
 
 
 def run_parallel(
-    function: Callable[..., T], calls: Sequence[tuple[Any, ...]], workers: int, threads: int
+    function: Callable[..., T],
+    calls: Sequence[tuple[Any, ...]],
+    workers: int,
+    threads: int,
+    timeout: float | None = None,
 ) -> Iterator[T]:
-    """Results of ``function(*call)`` for each call, as they come in; raises BrokenProcessPool when a worker dies."""
+    """Results of ``function(*call)`` for each call, as they come in.
+
+    Raises:
+        BrokenProcessPool: a worker died.
+        TimeoutError: no result for ``timeout`` seconds; the workers are gone.
+    """
     pool_environment()
     # joblib runs a single job in this very process, which a worker that dies must not take along: so two processes,
     # and pre_dispatch holds the number of runs at a time
@@ -43,55 +64,180 @@ def run_parallel(
     ):
         # Stopping early (Ctrl-C) abandons workers on purpose.
         warnings.simplefilter("ignore", UserWarning)
-        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
-        yield from pool(joblib.delayed(function)(*call) for call in calls)
+        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers, timeout=timeout)
+        with _without_ctrl_c():
+            results = pool(joblib.delayed(_in_worker)(os.getpid(), function, *call) for call in calls)
+        try:
+            yield from results
+        except multiprocessing.TimeoutError:
+            raise TimeoutError from None
+
+
+def _in_worker(parent: int, function: Callable[..., T], *call: Any) -> T:
+    end_with(parent)
+    allow_many_files()
+    # where memory runs out, Linux shall end a worker, whose run is taken up again, and nothing else of the user's
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+    return function(*call)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started inside never see Ctrl-C, which a terminal sends to all: the parent tells them what to do."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def execute(specs: Sequence[RunSpec], options: Options, workers: int) -> Iterator[tuple[str, str]]:
     """(hash, status) of each run as it finishes; every run ends up with a row."""
-    store = Store(options.folders.results)
-    waiting = {spec.hash: spec for spec in specs}
-    suspects: list[str] = []  # under way when a pool broke
-    breaks: Counter[str] = Counter()
-    for spec in specs:
-        for left_behind in ("under-way", "progress.json"):  # by a call that was killed
-            (store.artifacts(spec.hash) / left_behind).unlink(missing_ok=True)
-    while waiting:
-        chosen = [waiting[suspects[0]]] if suspects else list(waiting.values())
+    queue = _Queue(specs, options)
+    while queue.waiting:
+        chosen = queue.chosen()
         calls = [(spec, options) for spec in chosen]
         try:
-            for name, status in run_parallel(_attempt, calls, min(workers, len(chosen)), chosen[0].threads):
-                del waiting[name]
-                yield name, status
-        except BrokenProcessPool:
-            if not suspects:
-                # without a mark the workers died before any run began: then the first one alone, so that this ends
-                suspects = [name for name, spec in waiting.items() if _mark(store, spec).exists()]
-                suspects = suspects or list(waiting)[:1]
-            else:
-                name = suspects[0]
-                breaks[name] += 1
-                if breaks[name] == BREAKS_ALLOWED_ALONE:
-                    store.write(waiting[name], _killed_row(waiting.pop(name)))
-                    yield name, "failed"
-        suspects = [name for name in suspects if name in waiting]
+            with _overdue_ended(queue):
+                for name, status in run_parallel(_attempt, calls, min(workers, len(chosen)), chosen[0].threads):
+                    if queue.back(name, status):
+                        yield name, status
+        except BrokenProcessPool as error:
+            yield from queue.broken(error)
+
+
+class _Queue:
+    """Runs that this call still has to see done, and what is known of those that broke a pool."""
+
+    def __init__(self, specs: Sequence[RunSpec], options: Options) -> None:
+        self.options, self.store = options, Store(options.folders.results)
+        self.waiting = {spec.hash: spec for spec in specs}
+        self.held: set[str] = set()  # by another call
+        self.suspects: list[str] = []  # under way when a pool broke
+        self.breaks: Counter[str] = Counter()
+        self.overdue: dict[str, str] = {}  # reason by hash of what was ended for its time
+        for spec in specs:
+            if self._is_free(spec.hash):
+                for left_behind in ("under-way", "progress.json", "retired"):  # by a call that was killed
+                    (self.store.artifacts(spec.hash) / left_behind).unlink(missing_ok=True)
+
+    def chosen(self) -> list[RunSpec]:
+        """What to hand out now: a suspect alone, else all that no other call works on."""
+        self.suspects = [name for name in self.suspects if name in self.waiting and name not in self.held]
+        if self.suspects:
+            return [self.waiting[self.suspects[0]]]
+        while True:
+            self.held = {name for name in self.held & set(self.waiting) if not self._is_free(name)}
+            free = [spec for name, spec in self.waiting.items() if name not in self.held]
+            if free:
+                return free
+            time.sleep(0.2)
+
+    def back(self, name: str, status: str) -> bool:
+        """Take in what a worker returned; whether the run is done."""
+        if status == HELD:
+            self.held.add(name)
+            return False
+        del self.waiting[name]
+        return True
+
+    def broken(self, error: BrokenProcessPool) -> Iterator[tuple[str, str]]:
+        """Find out whose fault it was; (hash, status) of runs that are given up."""
+        retired = [name for name in self.waiting if self._artifact(name, "retired").exists()]
+        for name in retired:
+            self._artifact(name, "retired").unlink(missing_ok=True)
+        if self.overdue:
+            for name, reason in list(self.overdue.items()):
+                yield from self._give_up(name, reason)
+            self.overdue = {}
+        elif retired:
+            pass  # its row is stored
+        elif self.suspects:
+            name = self.suspects[0]
+            self.breaks[name] += 1
+            if self.breaks[name] == BREAKS_ALLOWED_ALONE:
+                yield from self._give_up(name, _killed(error))
+        else:
+            # without a mark the workers died before any run began: then the first one alone, so that this ends
+            self.suspects = [name for name in self.waiting if self._artifact(name, "under-way").exists()]
+            self.suspects = self.suspects or list(self.waiting)[:1]
+
+    def _give_up(self, name: str, reason: str) -> Iterator[tuple[str, str]]:
+        """Store ``failed`` for a run whose process is gone, unless its row is there."""
+        spec = self.waiting.get(name)
+        if spec is None:
+            return
+        printed = shorten(self._artifact(name, "output.txt"))
+        with self.store.lock(name), suppress(CorruptRow):
+            row = self.store.read(spec)
+            if row is not None and is_done(row, spec, self.options):
+                return  # it came to its end after all
+            if row is None or row["status"] != "done":
+                notes = {"notes": [f"printed before that: artifacts/{name}/output.txt"]} if printed else {}
+                self.store.write(spec, empty_row(spec, "failed", reason) | notes)
+        del self.waiting[name]
+        yield name, "failed"
+
+    def under_way(self) -> dict[str, dict[str, Any]]:
+        """Progress of the runs that workers of this call are at."""
+        return progress.read(self.store.root / "artifacts", list(self.waiting), call=os.getpid())
+
+    def _artifact(self, name: str, file: str) -> Path:
+        return self.store.artifacts(name) / file
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            with self.store.lock(name, wait=False):
+                return True
+        except BlockingIOError:
+            return False
+
+
+@contextmanager
+def _overdue_ended(queue: _Queue) -> Iterator[None]:
+    """Kill the process of a run that is past its time and has not ended by itself, whatever it hangs in."""
+    if not queue.options.timeout:
+        yield
+        return
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            for name, facts in queue.under_way().items():
+                if time.monotonic() - facts["began"] > queue.options.timeout + GRACE_SECONDS:
+                    reason = timed_out(queue.options.timeout, facts)
+                    queue.overdue[name] = f"{reason} (its process did not react and was killed)"
+                    with suppress(ProcessLookupError):
+                        os.kill(facts["pid"], signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _attempt(spec: RunSpec, options: Options) -> tuple[str, str]:
-    """``perform`` in a worker, leaving a mark while it is under way."""
-    mark = _mark(Store(options.folders.results), spec)
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    """``perform`` in a worker, leaving a mark while it is under way; a process that it spoils for others ends here."""
+    folder = Store(options.folders.results).artifacts(spec.hash).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "under-way"
     mark.touch()
+    leftovers = Leftovers()
     try:
-        return spec.hash, perform(spec, options)
+        status = perform(spec, options)
     finally:
         mark.unlink(missing_ok=True)
+    if leftovers.spoil():
+        (folder / "retired").touch()
+        os._exit(0)
+    return spec.hash, status
 
 
-def _mark(store: Store, spec: RunSpec) -> Path:
-    return store.artifacts(spec.hash) / "under-way"
-
-
-def _killed_row(spec: RunSpec) -> dict[str, Any]:
-    reason = f"its worker process was killed {BREAKS_ALLOWED_ALONE} times while it ran alone (out of memory?)"
-    return empty_row(spec, "failed", reason)
+def _killed(error: BrokenProcessPool) -> str:
+    codes = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
+    how = f"{codes.group(1)}; out of memory?" if codes else "out of memory?"
+    return f"its worker process was killed {BREAKS_ALLOWED_ALONE} times while it ran alone ({how})"

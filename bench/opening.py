@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import registry
 from bench.datasets.base import DataInfo, DataStore, Source, canonical_json
+from bench.datasets.official import data_root
 from bench.spec import RunSpec
 
 
@@ -34,8 +35,11 @@ class Folders:
         import pooch
 
         home = Path(pooch.os_cache("bench"))
-        data = data or os.environ.get("BENCH_DATA") or home / "data"
-        return cls(Path(data), Path(os.environ.get("BENCH_CACHE") or home / "prepared"), Path(results))
+        return cls(data_root(data), Path(os.environ.get("BENCH_CACHE") or home / "prepared"), Path(results))
+
+    def absolute(self) -> Folders:
+        """The same folders, wherever the working directory moves."""
+        return Folders(self.data.absolute(), self.cache.absolute(), self.results.absolute())
 
 
 def resolve_source(name: str, config: Any, folders: Folders) -> tuple[Any, Source]:

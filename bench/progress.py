@@ -20,11 +20,19 @@ class Reporter:
 
     Args:
         folder: the run's artifacts.
+
+    Attributes:
+        facts: label, phase, step and n_steps while training, fraction of the run; process, the call that started it,
+            and when it began on the system's monotonic clock.
     """
 
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         self.path = folder / "progress.json"
-        self.facts: dict[str, Any] = {"label": spec.label, "phase": "data", "fraction": 0.0, "pid": os.getpid()}
+        self.folder = folder
+        self.facts: dict[str, Any] = {
+            "label": spec.label, "phase": "data", "fraction": 0.0,
+            "pid": os.getpid(), "call": os.getppid(), "began": time.monotonic(),
+        }  # fmt: skip
         self.last = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._write(force=True)
@@ -61,12 +69,18 @@ class Reporter:
         os.replace(partial, self.path)
 
 
-def read(artifacts: Path, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Progress of the runs under way, by hash."""
+def read(artifacts: Path, hashes: Collection[str], call: int | None = None) -> dict[str, dict[str, Any]]:
+    """Progress of the runs under way, by hash.
+
+    Args:
+        call: only those that processes of the ``bench run`` with this process id work on.
+    """
     found = {}
     for name in hashes:
         with suppress(OSError, json.JSONDecodeError):
-            found[name] = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
+            facts = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
+            if call is None or facts["call"] == call:
+                found[name] = facts
     return found
 
 
@@ -90,15 +104,16 @@ def time_left(
     """Seconds until all runs are in, from the pace of this call; None until there is a pace to go by.
 
     Args:
-        expected: predicted seconds of each run of this call; only their proportions matter.
+        expected: predicted seconds of what this call has to do for each run; only their proportions matter.
         running: what ``read`` gives.
         first: how far each run was when this call first saw it; what earlier calls did says nothing of the pace.
         spent: wall seconds since the first run started.
         done: hashes already finished in this call.
     """
-    total = sum(seconds * (1 - first.get(name, 0.0)) for name, seconds in expected.items())
+    total = sum(expected.values())
     reached = {name: facts["fraction"] for name, facts in running.items()} | dict.fromkeys(done, 1.0)
-    finished = sum(expected[name] * (reached[name] - first.get(name, 0.0)) for name in reached if name in expected)
+    begun = {name: first.get(name, 0.0) for name in reached if name in expected}
+    finished = sum(expected[name] * (reached[name] - start) / (1 - start) for name, start in begun.items())
     if spent < 5 or finished < 0.01 * total:
         return None
     return (total - finished) * spent / finished

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -74,12 +75,26 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def reset_peak_memory() -> None:
-    """Start measuring peak memory afresh, where the system allows it (Linux)."""
-    try:
+def reset_peak_memory(device: str = "cpu") -> None:
+    """Start measuring peak memory afresh, where the system allows it (Linux), and that of a CUDA device."""
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.init()
+        torch.cuda.empty_cache()  # what the last run in this process kept
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: str = "cpu") -> dict[str, float]:
+    """Entries of a row's cost in MB: of this process, and what torch allocated on a CUDA device; since the reset."""
+    found = {"peak_memory_mb": peak_memory_mb()}
+    if device.startswith("cuda"):
+        import torch
+
+        found["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return found
 
 
 def peak_memory_mb() -> float:

@@ -7,9 +7,10 @@ points (drawn with ``EVALUATION_SEED``) are the same for every run on a data set
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,20 +40,85 @@ def torch_stream(seed: int, dataset: str, purpose: str, device: torch.device) ->
 
 
 @contextmanager
-def seeded_global_state(seed: int) -> Iterator[None]:
-    """Global torch and numpy generators set to ``seed`` inside, put back afterwards.
+def seeded_global_state(seed: int, notice: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Global generators of torch, numpy and Python set to ``seed`` inside, put back afterwards.
 
-    Layers draw their initial weights from torch's global generator, and scikit-learn may fall back on numpy's.
+    Layers draw their initial weights from torch's, scikit-learn may fall back on numpy's, and a method may draw from
+    any.
+
+    Args:
+        notice: told when code inside seeds one of them itself: its draws are then the same for every seed of the run.
     """
     import torch
 
-    numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global state that is being protected
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - global: it is what is kept
     # named, because fork_rng warns where it finds several devices by itself
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
         try:
-            yield
+            with _told_of_seeding(notice) if notice else nullcontext():
+                yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+
+
+@contextmanager
+def _told_of_seeding(notice: Callable[[str], None]) -> Iterator[None]:
+    import torch
+
+    def telling(seed: Callable[..., Any], whose: str) -> Callable[..., Any]:
+        def told(*arguments: Any, **keywords: Any) -> Any:
+            notice(f"seeded {whose} global generator: runs of other seeds draw the same from it")
+            return seed(*arguments, **keywords)
+
+        return told
+
+    places = [(torch, "manual_seed", "torch's"), (np.random, "seed", "numpy's"), (random, "seed", "Python's")]
+    originals = [(module, name, getattr(module, name)) for module, name, _ in places]
+    for module, name, whose in places:
+        setattr(module, name, telling(getattr(module, name), whose))
+    try:
+        yield
+    finally:
+        for module, name, original in originals:
+            setattr(module, name, original)
+
+
+def global_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """States of the global generators by ``global/<whose>``, for a checkpoint: torch's, numpy's and Python's."""
+    import torch
+
+    numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    _, words, position, has_gauss, gauss = numpy_state
+    _, python_words, python_gauss = random.getstate()
+    states = {
+        "global/cpu": torch.get_rng_state(),
+        "global/numpy": torch.tensor([*words.tolist(), position, has_gauss]),
+        "global/python": torch.tensor(python_words),
+        "global/gauss": torch.tensor(
+            [gauss, python_gauss or 0.0, python_gauss is not None], dtype=torch.float64
+        ),  # the second of a pair of normal draws, kept for the next call
+    }
+    if device.type == "cuda":
+        states["global/cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_global_states(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Put back what ``global_states`` gave; names that are missing are left as they are."""
+    import torch
+
+    if "global/cpu" in states:
+        torch.set_rng_state(states["global/cpu"])
+    if "global/cuda" in states:
+        torch.cuda.set_rng_state(states["global/cuda"], device)
+    if "global/numpy" in states:
+        gauss, python_gauss, has_python_gauss = states["global/gauss"].tolist()
+        *words, position, has_gauss = states["global/numpy"].tolist()
+        np.random.set_state(("MT19937", np.array(words, np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+        python_words = tuple(states["global/python"].tolist())
+        random.setstate((3, python_words, python_gauss if has_python_gauss else None))

@@ -11,14 +11,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench import prepare, progress
+from bench import output, prepare, progress
 from bench.executor import BrokenProcessPool, execute, run_parallel
 from bench.grid import Grid
 from bench.registry import UsageError
+from bench.rows import empty_row
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 from bench.training import Interrupted
-from bench.worker import Options, empty_row, is_done
+from bench.worker import Options, is_done
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ def run(
     done: list[str] = []
     first: dict[str, float] = {}
 
-    def under_way() -> dict[str, dict[str, Any]]:
-        return progress.read(store.root / "artifacts", [name for name in names if name not in done])
+    def under_way(call: int | None = None) -> dict[str, dict[str, Any]]:
+        return progress.read(store.root / "artifacts", [name for name in names if name not in done], call)
 
     def show() -> None:
         running = under_way()
         for name, facts in running.items():
             first.setdefault(name, facts["fraction"])
+            output.bound(store.artifacts(name) / "output.txt")
         left = progress.time_left(expected, running, first, time.perf_counter() - started, done)
         display.update(len(done), len(plan_.todo), running, left)
 
@@ -98,7 +100,7 @@ def run(
             if not _has_row(store, spec, display):
                 store.write(spec, empty_row(spec, "skipped", reason))
         started = time.perf_counter()
-        with _repeatedly(show), _stops_gently(under_way):
+        with _repeatedly(show), _stops_gently(lambda: under_way(os.getpid())):
             for name, status in execute(plan_.todo, options, workers):
                 done.append(name)
                 for warning in progress.warnings(store.artifacts(name)):
@@ -135,23 +137,31 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
 
 
 @contextmanager
-def _stops_gently(under_way: Callable[[], dict[str, dict[str, Any]]], seconds: float = 3.0) -> Iterator[None]:
-    """On SIGINT or SIGTERM, give workers that train the time to write their checkpoints; a second one stops at once."""
+def _stops_gently(own: Callable[[], dict[str, dict[str, Any]]], seconds: float = 3.0) -> Iterator[None]:
+    """On SIGINT or SIGTERM, give workers that train the time to write their checkpoints; a second one stops at once.
+
+    Args:
+        own: progress of the runs that this call's workers are at; those of another call are not to be stopped.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     asked = False
 
+    def tell(number: int) -> None:
+        for facts in own().values():
+            with suppress(ProcessLookupError):
+                os.kill(facts["pid"], number)
+
     def stop(*_: Any) -> None:
         nonlocal asked
         if asked:
+            tell(signal.SIGKILL)
             raise KeyboardInterrupt
         asked = True
         deadline = time.monotonic() + seconds
-        for facts in under_way().values():
-            with suppress(ProcessLookupError):
-                os.kill(facts["pid"], signal.SIGTERM)
-        while time.monotonic() < deadline and any(one["phase"] == "training" for one in under_way().values()):
+        tell(signal.SIGTERM)
+        while time.monotonic() < deadline and any(one["phase"] == "training" for one in own().values()):
             time.sleep(0.05)
         raise KeyboardInterrupt
 

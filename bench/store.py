@@ -101,6 +101,12 @@ class Store:
         some = f" ({', '.join(row['hash'] for row in found[:3])}{', …' if len(found) > 3 else ''})" if found else ""
         raise UsageError(f"{what} in {self.root}/rows {where}{some}; `bench table --rows` lists them")
 
+    def clean(self, spec: RunSpec) -> None:
+        """Remove what killed processes of a run left half written; only for who holds its lock."""
+        halves = self.row_path(spec).parent.glob(f".{spec.hash}.json.*.part")
+        for path in (*halves, *self.artifacts(spec.hash).glob("*.part")):
+            path.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self, spec_hash: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a run for this process. Freed by the system when the holder dies.

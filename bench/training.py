@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from bench import checkpoint
+from bench.adam import Adam
 from bench.api import Batch, Method, MethodConfig
+from bench.randomness import global_states, set_global_states
 
 
 class Interrupted(Exception):
@@ -72,6 +74,10 @@ class Training:
     waiting: float = 0.0
 
 
+def _nobody(text: str) -> None:
+    """Hears what is noticed where no one listens."""
+
+
 def make_optimizers(method: Method, config: MethodConfig) -> dict[str, torch.optim.Optimizer]:
     """The method's own optimisers, and Adam (fused) for every player it declares none for; in the players' order."""
     own = method.optimizers()
@@ -84,7 +90,7 @@ def make_optimizers(method: Method, config: MethodConfig) -> dict[str, torch.opt
             optimizers[player] = own[player]
         else:
             parameters = method.player_parameters(player)
-            optimizers[player] = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+            optimizers[player] = Adam(parameters, lr=config.learning_rate, fused=True)
     return optimizers
 
 
@@ -111,9 +117,11 @@ class Trainer:
         self.method, self.config, self.batches = method, config, batches
         self.rng, self.generator, self.precision, self.path = rng, generator, precision, path
         self.optimizers = make_optimizers(method, config) if config.n_steps else {}
+        self.rates = {player: [g["lr"] for g in one.param_groups] for player, one in self.optimizers.items()}
         self.done = Training()
         self.sums: dict[str, Tensor] = {}
-        self.global_states: dict[str, Tensor] = {}
+        self.global_states: dict[str, Tensor] = {}  # found in a checkpoint
+        self.notice: Callable[[str], None] = _nobody
 
     def restore(self) -> bool:
         """Continue from the checkpoint if there is one; raises ``checkpoint.CorruptCheckpoint``."""
@@ -138,22 +146,9 @@ class Trainer:
         """Write the checkpoint; everything that the next step depends on is in it."""
         tensors = checkpoint.module_tensors(self.method) | checkpoint.optimizer_tensors(self.optimizers)
         tensors |= {"generator": self.generator.get_state()}
-        tensors |= self._global_generators()
+        tensors |= global_states(self.generator.device)
         tensors |= {f"sums/{name}": tensor for name, tensor in self.sums.items()}
         checkpoint.save(self.path, tensors, {"rng": self.rng.bit_generator.state, "training": vars(self.done)})
-
-    def _global_generators(self) -> dict[str, Tensor]:
-        """States of torch's own generators, which layers such as dropout draw from."""
-        states = {"global/cpu": torch.get_rng_state()}
-        if self.generator.device.type == "cuda":
-            states["global/cuda"] = torch.cuda.get_rng_state(self.generator.device)
-        return states
-
-    def _restore_global_generators(self) -> None:
-        if "global/cpu" in self.global_states:
-            torch.set_rng_state(self.global_states["global/cpu"])
-        if "global/cuda" in self.global_states:
-            torch.cuda.set_rng_state(self.global_states["global/cuda"], self.generator.device)
 
     def run(
         self,
@@ -162,15 +157,20 @@ class Trainer:
         score: Callable[[], dict[str, float | None]] | None = None,
         report: Callable[[int], None] = lambda step: None,
         should_stop: Callable[[], bool] = lambda: False,
+        notice: Callable[[str], None] = _nobody,
     ) -> Training:
         """Train to ``config.n_steps``.
+
+        Args:
+            notice: told of what a method should not do.
 
         Raises:
             Interrupted: ``should_stop`` said so; a checkpoint was written.
             Diverged: a loss term is not finite.
         """
         done, n_steps = self.done, self.config.n_steps
-        self._restore_global_generators()
+        set_global_states(self.global_states, self.generator.device)
+        self.notice = notice
         draws = self.batches(self.rng)
         self.method.train()
         last_save = started = time.perf_counter()
@@ -200,17 +200,23 @@ class Trainer:
     def step(self, draw: Draws) -> None:
         """One batch: each player in turn, backward with respect to its own parameters, then its optimiser step."""
         batch = Batch(draw.x, draw.index, self.done.step, self.config.n_steps, draw.transformation, draw.extras)
+        version = draw.x._version
         for player, optimizer in self.optimizers.items():
             with torch.autocast(draw.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
                 terms = self.method.losses(batch, self.generator, player)
             optimizer.zero_grad(set_to_none=True)
             # inputs: no gradient reaches another player's parameters
             terms["loss"].backward(inputs=[p for group in optimizer.param_groups for p in group["params"]])
+            factor = self.method.learning_rate_factor(batch.step, batch.n_steps)
+            for group, rate in zip(optimizer.param_groups, self.rates[player], strict=True):
+                group["lr"] = rate * factor
             optimizer.step()
             prefix = "" if len(self.optimizers) == 1 else f"{player}/"
             for name, term in terms.items():
                 key = prefix + name
                 self.sums[key] = self.sums[key] + term.detach() if key in self.sums else term.detach().clone()
+        if draw.x._version != version:
+            self.notice("changed its batch in place")
 
     def _log(self, log_every: int) -> None:
         """Means of the terms since the last point; the only place where the loop waits for the device."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,16 +17,21 @@ import torch
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
 from bench.evidence import Evidence, available, evaluation_rows, save_codes
+from bench.isolation import Guard, Leftovers, isolated
 from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
+from bench.output import captured
 from bench.progress import Reporter
 from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
 from bench.rows import empty_row
 from bench.spec import RunSpec
+from bench.stopping import TimedOut, stop_requests, time_limit, timed_out
 from bench.store import CorruptRow, Store
 from bench.training import Diverged, Interrupted, Schedule, Trainer
 from metrics import scoring
 from metrics.protocols import protocol_named
 from metrics.registry import metric_ids
+
+HELD = "held"  # what ``perform`` returns for a run that another process works on
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Options:
         metrics: metric ids to score, None for the protocol's own list.
         checkpoint_seconds: wall time between checkpoints.
         retry_before: run again what was stored as failed or diverged before this moment (ISO 8601), "" for nothing.
+        timeout: seconds that a run may take in one process, 0 for as long as it likes.
     """
 
     folders: Folders
@@ -48,55 +51,96 @@ class Options:
     metrics: tuple[str, ...] | None = None
     checkpoint_seconds: float = 20.0
     retry_before: str = ""
+    timeout: float = 0.0
 
 
 def perform(spec: RunSpec, options: Options) -> str:
-    """Make the row of ``spec`` unless the store has it; returns its status.
+    """Make the row of ``spec`` unless the store has it; returns its status, or ``HELD``.
 
     Whatever the run raises is stored in its row as ``failed``; only a request to stop passes through. A row that is
-    done stays as it is where further metrics of it break.
+    done stays as it is where further metrics of it break. What the run did to this process is put back and noted in
+    its row.
 
     Raises:
         Interrupted: asked to stop; the checkpoint is on disk.
     """
+    options = replace(options, folders=options.folders.absolute())  # a method may change the working directory
     store = Store(options.folders.results)
-    with store.lock(spec.hash):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store.lock(spec.hash, wait=False))
+        except BlockingIOError:
+            return HELD
         row = _stored(store, spec)
         if row is not None and is_done(row, spec, options):
             return row["status"]
+        store.clean(spec)
         if row is not None and (is_stale(row, spec) or row["status"] == "diverged"):
             # what was learnt from other data, or ended in NaN, is no place to go on from
             (store.artifacts(spec.hash) / "checkpoint.safetensors").unlink(missing_ok=True)
             row = None
+        should_stop = stack.enter_context(stop_requests())
+        device = torch.device(stack.enter_context(_claimed_device(options, should_stop)))
+        reporter = Reporter(store.artifacts(spec.hash), spec)
+        stack.callback(reporter.close)
         started, clock = provenance.now(), time.perf_counter()
-        provenance.reset_peak_memory()
-        with prepared_process(spec.threads), _stop_requests() as should_stop, ExitStack() as stack:
-            device = torch.device(stack.enter_context(_claimed_device(options, should_stop)))
-            reporter = Reporter(store.artifacts(spec.hash), spec)
-            stack.callback(reporter.close)
-            old = row if row is not None and row["status"] == "done" else None
-            try:
-                row = _Run(spec, options, store, device, reporter, should_stop).row(old)
-            except (Interrupted, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                if old is not None:
-                    reporter.warn(f"{spec.label}: {_one_line(error)}; its stored row is kept")
-                    return "failed"
-                row = _broken_row(spec, error)
-            made_by = {
-                "git_commit": provenance.git_commit(), "versions": provenance.versions(),
-                "hardware": provenance.hardware(), "started": started, "finished": provenance.now(),
-            }  # fmt: skip
-            if row["provenance"]:
-                row["provenance"]["scored_again"] = made_by
-            else:
-                total = row["cost"].setdefault("seconds", {}).get("total", 0.0) + time.perf_counter() - clock
-                row["cost"]["seconds"]["total"] = round(total, 3)
-                row["cost"] |= {"peak_memory_mb": provenance.peak_memory_mb(), "device": str(device)}
-                row["provenance"] = made_by
-            store.write(spec, row)
+        provenance.reset_peak_memory(str(device))
+        leftovers = Leftovers()
+        with isolated(spec.threads) as guard, captured(reporter.folder / "output.txt") as output:
+            run = _Run(spec, options, store, device, reporter, should_stop, guard)
+            row = _outcome(run, row if row is not None and row["status"] == "done" else None)
+        notes = [*guard.faults, *leftovers.since(), *filter(None, [output.note()])]
+        for note in notes:
+            reporter.warn(f"{spec.label}: {note}")
+        if row is None:
+            return "failed"
+        row |= {"notes": notes} if notes else {}
+        _sign(row, started, time.perf_counter() - clock, device)
+        _write(store, spec, row)
     return row["status"]
+
+
+def _outcome(run: _Run, old: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The row that ``run`` makes, whatever it raises; None where a row that is done stays as it was."""
+    try:
+        with time_limit(run.options.timeout):
+            return run.row(old)
+    except Interrupted:
+        raise
+    # a method may raise SystemExit or KeyboardInterrupt, too: real ones come as a question between steps
+    except BaseException as error:
+        if isinstance(error, TimedOut):
+            row = empty_row(run.spec, "failed", timed_out(run.options.timeout, run.reporter.facts))
+        elif isinstance(error, Diverged):
+            row = empty_row(run.spec, "diverged", str(error))
+        else:
+            row = empty_row(run.spec, "failed", _one_line(error)) | {"traceback": traceback.format_exc(limit=-20)}
+        if old is None:
+            return row
+        run.reporter.warn(f"{run.spec.label}: {row['reason']}; its stored row is kept")
+        return None
+
+
+def _sign(row: dict[str, Any], started: str, seconds: float, device: torch.device) -> None:
+    """What made the row, and what it cost in all."""
+    made_by = {
+        "git_commit": provenance.git_commit(), "versions": provenance.versions(),
+        "hardware": provenance.hardware(), "started": started, "finished": provenance.now(),
+    }  # fmt: skip
+    if row["provenance"]:
+        row["provenance"]["scored_again"] = made_by
+        return
+    total = row["cost"].setdefault("seconds", {}).get("total", 0.0) + seconds
+    row["cost"]["seconds"]["total"] = round(total, 3)
+    row["cost"] |= provenance.peak_memory(str(device)) | {"device": str(device)}
+    row["provenance"] = made_by
+
+
+def _write(store: Store, spec: RunSpec, row: dict[str, Any]) -> None:
+    try:
+        store.write(spec, row)
+    except ValueError as error:  # a number or a text that no row holds
+        store.write(spec, empty_row(spec, "failed", f"its results cannot be stored: {_one_line(error)}"))
 
 
 def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:
@@ -123,12 +167,6 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
     return row["status"] == "done" and not metric_choice.missing(row, options.metrics, spec.protocol)
 
 
-def _broken_row(spec: RunSpec, error: Exception) -> dict[str, Any]:
-    if isinstance(error, Diverged):
-        return empty_row(spec, "diverged", str(error))
-    return empty_row(spec, "failed", _one_line(error)) | {"traceback": traceback.format_exc(limit=-20)}
-
-
 class _Run:
     """The phases of one run and their wall times."""
 
@@ -140,9 +178,10 @@ class _Run:
         device: torch.device,
         reporter: Reporter,
         should_stop: Callable[[], bool],
+        guard: Guard,
     ) -> None:
         self.spec, self.options, self.device = spec, options, device
-        self.reporter, self.should_stop = reporter, should_stop
+        self.reporter, self.should_stop, self.guard = reporter, should_stop, guard
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
         self.wanted = metric_choice.wanted(options.metrics, spec.protocol)
@@ -156,6 +195,7 @@ class _Run:
             yield
         finally:
             self.seconds[name] += time.perf_counter() - started
+            self.guard.put_back()
 
     def row(self, old: dict[str, Any] | None) -> dict[str, Any]:
         """Train (or reload what was trained) and score; ``old`` is a done row that lacks some metrics."""
@@ -204,7 +244,7 @@ class _Run:
     def _trainer(self, data: Any) -> Trainer:
         spec = self.spec
         cls, config = spec_method(spec)
-        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "weights")):
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "weights"), self.guard.notice):
             method = cls(config, data.spec(spec.view))
         # channels_last: the layout that CPU and GPU convolutions are fastest in
         method = method.to(self.device, memory_format=torch.channels_last)
@@ -231,7 +271,7 @@ class _Run:
         if not hasattr(method, "fit") or trainer.path.exists():
             return
         drawn = next(data.batches("images", method.fit_rows, trainer.rng, device=self.device))
-        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "fit")):
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "fit"), self.guard.notice):
             method.fit(drawn.x[:, 0], trainer.generator)  # type: ignore[operator]
         trainer.save()
 
@@ -244,15 +284,22 @@ class _Run:
             values = self._score(trainer.method, data, rows, None)["metrics"]
             return {key: value["value"] for key, value in values.items()}
 
-        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "training")):
+        with seeded_global_state(stream_seed(spec.seed, spec.dataset_id, "training"), self.guard.notice):
             trainer.run(
                 schedule,
                 score=score,
                 report=lambda step: self.reporter.step(step, n_steps),
                 should_stop=self.should_stop,
+                notice=self.guard.notice,
             )
+        self.guard.put_back()
 
     def _score(self, method: Method, data: Any, rows: Any, old: dict[str, Any] | None) -> dict[str, Any]:
+        seed = stream_seed(self.spec.seed, self.spec.dataset_id, "scoring")
+        with seeded_global_state(seed, self.guard.notice):  # an ``encode`` that draws gives the same codes every time
+            return self._scored(method, data, rows, old)
+
+    def _scored(self, method: Method, data: Any, rows: Any, old: dict[str, Any] | None) -> dict[str, Any]:
         spec = self.spec
         with self.phase("encoding"):
             evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
@@ -299,53 +346,11 @@ def _short(value: float | None) -> float | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-
-
-@contextmanager
-def prepared_process(threads: int) -> Iterator[None]:
-    """Torch's thread count, default dtype and float32 precision for the run, put back afterwards."""
-    keep_freed_memory()
-    n, dtype, tf32 = torch.get_num_threads(), torch.get_default_dtype(), torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False  # a row that says float32 means it, and codes always are
-    torch.set_num_threads(threads)
-    torch.set_default_dtype(torch.float32)
     try:
-        yield
-    finally:
-        torch.set_num_threads(n)
-        torch.set_default_dtype(dtype)
-        torch.backends.cudnn.allow_tf32 = tf32
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed blocks instead of returning each to the system (no effect on other C libraries).
-
-    Every step allocates and frees the same activations; giving them back costs a page fault per 4 kB, a fifth of a
-    step (docs/performance.md).
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    mallopt(m_mmap_threshold, 1 << 30)
-    mallopt(m_trim_threshold, (1 << 31) - 1)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a question that the loop asks between steps."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    old = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be printed)"
+    return " ".join(f"{type(error).__name__}: {text}".split())[:500]
 
 
 @contextmanager

@@ -8,25 +8,48 @@ from typing import Any
 
 import click
 
+from bench.cli.completion import budgets, list_of, protocols
 from bench.cli.options import data_root_option, results_option
 from bench.registry import UsageError
 
+# seconds; tens of times what the budgets promise, so that only what hangs is ended. A checkpoint keeps what was done.
+TIMEOUTS = {"smoke": 1_800.0, "quick": 21_600.0, "standard": 172_800.0, "paper": 0.0}
+
 
 @click.command("run")
-@click.option("--methods", required=True, metavar="LIST", help="NAME[key=v1,v2,key=v],… ; several values make a grid.")
-@click.option("--datasets", required=True, metavar="LIST", help="The same grammar for data sets.")
+@click.option(
+    "--methods", required=True, metavar="LIST", help="NAME[key=v1,v2,key=v],… ; several values make a grid.",
+    shell_complete=list_of("methods"),
+)  # fmt: skip
+@click.option(
+    "--datasets", required=True, metavar="LIST", help="The same grammar for data sets.",
+    shell_complete=list_of("datasets"),
+)  # fmt: skip
 @click.option(
     "--seeds", default="3", show_default=True, metavar="N|LIST", help="3 means seeds 0, 1, 2; 3,7 means those."
 )
-@click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or paper.")
-@click.option("--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.")
-@click.option("--protocol", default="", help="quick, locatello2019 or slowvae2021. [default: by budget]")
+@click.option(
+    "--budget", default="quick", show_default=True, help="smoke, quick, standard or paper.", shell_complete=budgets
+)
+@click.option(
+    "--metrics", metavar="LIST", help="Metric ids; the default is the protocol's own set.",
+    shell_complete=list_of("metrics"),
+)  # fmt: skip
+@click.option(
+    "--protocol", default="", help="quick, locatello2019 or slowvae2021. [default: by budget]", shell_complete=protocols
+)
 @click.option("--references/--no-references", default=False, help="Add the reference points of every table.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, or cuda:0,cuda:1,…")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes. [default: one per core or GPU]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Torch threads per worker.")
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--score-every", type=click.IntRange(0), default=0, metavar="STEPS", help="Score during training too.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="End a run that takes longer, 0 for never. [default: smoke 30 min, quick 6 h, standard 2 days, paper never]",
+)
 @click.option("--checkpoint-seconds", type=click.FloatRange(0), default=20.0, show_default=True, hidden=True)
 @click.option("--retry", type=click.Choice(["failed"]), help="Run stored failed or diverged runs again.")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
@@ -61,9 +84,10 @@ def command(
     devices, n_workers = grids.resolve_devices(asked["devices"], workers, asked["threads"])
     grid = grids.build(request, folders, devices[0])
     retry_before = now() if asked["retry"] else ""
-    options = Options(folders, devices, request.metrics, asked["checkpoint_seconds"], retry_before)
+    timeout = TIMEOUTS[asked["budget"]] if asked["timeout"] is None else asked["timeout"]
+    options = Options(folders, devices, request.metrics, asked["checkpoint_seconds"], retry_before, timeout)
     plan_ = plan(grid, store, options, set_aside=not dry_run)
-    expected, basis = expected_seconds(plan_.todo, store, devices[0])
+    expected, basis = expected_seconds(plan_.todo, store, devices[0], n_workers)
     if dry_run:
         _print_plan(grid, plan_, expected, basis, n_workers, devices)
         return 0

@@ -12,7 +12,7 @@ from bench.progress import clock, time_left
     [
         pytest.param({}, {}, ["a"], 30.0, id="one of four equal runs in 10 s: three more"),
         pytest.param({"b": {"fraction": 0.5}}, {}, ["a"], 25 / 1.5, id="a half counts"),
-        pytest.param({}, {"a": 0.5}, ["a"], 60.0, id="what an earlier call did says nothing of the pace"),
+        pytest.param({"b": {"fraction": 0.6}}, {"b": 0.2}, ["a"], 25 / 1.5, id="what was left of b is half done"),
     ],
 )
 def test_time_left(running, first, done, expected):
