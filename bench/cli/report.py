@@ -100,6 +100,7 @@ def _ways(row: dict[str, Any], folders: Any, can_be_made: bool) -> tuple[str, ..
 
     store = "" if str(folders.results) == "results" else f" --results {shlex.quote(str(folders.results))}"
     again = command_of(row["spec"], defaults_of)
+    name = "/".join(str(row["spec"][part]) for part in ("method", "dataset", "seed"))
     ways = [
         "# with the results folder of the machine that trained:",
         f"bench merge DIR --artifacts{store}",
@@ -108,7 +109,7 @@ def _ways(row: dict[str, Any], folders: Any, can_be_made: bool) -> tuple[str, ..
     if again:
         ways += [
             "# or train once more, into another store, since this one counts the run as done:",
-            f"{again} --results again", f"bench report {row['hash']} --results again",
+            f"{again} --results again", f"bench report {shlex.quote(name)} --results again",
         ]  # fmt: skip
     return tuple(ways)
 

@@ -137,13 +137,20 @@ def _score_legend(figure: Any, columns: Sequence[Column]) -> None:
 
 def draw_curves(group: Group, path: Path, *, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Loss terms over training steps: mean over seeds, with a band from the lowest to the highest seed."""
-    terms = sorted(
-        {name for row in group.rows for name in _curve(row) if name != "step"},
-        key=lambda name: (_TERM_ORDER.index(name) if name in _TERM_ORDER else len(_TERM_ORDER), name),
-    )
+    terms = in_term_order({name for row in group.rows for name in _curve(row) if name != "step"})
     series = {term: _collect(group, lambda row, term=term: _term_points(row, term)) for term in terms}  # type: ignore[misc]
-    titles = {term: _broken(f"{term} (nats)" if _NATS & set(term.split("_")) else term, 26) for term in terms}
+    titles = {term: _broken(term_title(term), 26) for term in terms}
     return _draw_lines(group, path, series, titles, "terms of the loss", formats)
+
+
+def in_term_order(terms: Iterable[str]) -> list[str]:
+    """Terms of a loss in the order of figures: loss, nll, kl, then by name."""
+    return sorted(terms, key=lambda name: (_TERM_ORDER.index(name) if name in _TERM_ORDER else len(_TERM_ORDER), name))
+
+
+def term_title(term: str) -> str:
+    """``kl (nats)``; terms of other units stand alone."""
+    return f"{term} (nats)" if _NATS & set(term.split("_")) else term
 
 
 def draw_score_curves(

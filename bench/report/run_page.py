@@ -5,6 +5,7 @@ Names, reasons and tracebacks come from outside: jinja2 escapes all of them, and
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ from markupsafe import Markup
 from bench.report import svg
 from bench.report.cards import Column, card_of, column, in_table_order, is_secondary
 from bench.report.escape import plain
-from bench.report.frame import Cell, Defaults, Group, Row, format_value, groups
+from bench.report.figures import in_term_order, term_title
+from bench.report.frame import Cell, Defaults, Group, Row, Score, format_value, groups
 from bench.report.strips import Strip
 from bench.report.tables import format_cost, format_score
 
 MATRIX = "mcc[spearman]"
 MOST_LATENTS = 20  # columns of the correlation table
 _REFERENCES = ("random_codes", "oracle")
-_TERM_ORDER = ("loss", "nll", "kl")
 Parameter = tuple[str, str, str]
 """Name, value, and its default where it is another."""
 _PHASES = ("data", "training", "encoding", "metrics", "other")
@@ -106,14 +107,14 @@ def _scores(row: Row, group: Group, cell: Cell) -> list[dict[str, Any]]:
     for key in in_table_order(row["metrics"]):
         of, entry = column(key), row["metrics"][key]
         mean = cell.score(key)
-        beside = {name: format_score(one.score(key), 3) for name, one in references.items()}
+        beside = {name: _mean(one.score(key)) for name, one in references.items()}
         found.append({
-            "key": key, "arrow": of.arrow, "value": _text(entry["value"]), "reason": entry["reason"],
+            "key": _breakable(key), "arrow": of.arrow, "value": _text(entry["value"]), "reason": entry["reason"],
             "direction": {True: "higher is better", False: "lower is better", None: "unknown direction"}[
                 of.higher_is_better
             ],
             "range": _range(of), "place": _drawn_place(entry["value"], of),
-            "floor": _text(of.floor), "ceiling": _text(of.ceiling),
+            "ends": ["—" if end is None else svg.number(end) for end in (of.floor, of.ceiling)],
             "cell": format_score(mean, 3), "n": len(mean.values), "secondary": is_secondary(key),
             "references": [beside.get(name, "—") for name in _REFERENCES],
         })  # fmt: skip
@@ -133,10 +134,18 @@ def _drawn_place(value: float | None, of: Column) -> Markup:
     return svg.place(value, low, high if high is not None else 1.15 * max([value, *marks, 1e-9]), marks)
 
 
-def _range(of: Column) -> str:
+def _range(of: Column) -> tuple[str, str]:
     low, high = of.bounds
-    ends = ["−∞" if low is None else svg.number(low), "∞" if high is None else svg.number(high)]
-    return f"{ends[0]} to {ends[1]}"
+    return "−∞" if low is None else svg.number(low), "∞" if high is None else svg.number(high)
+
+
+def _mean(score: Score) -> str:
+    return "—" if score.estimate is None else f"{score.estimate.mean:.3f}"
+
+
+def _breakable(key: str) -> Markup:
+    """A metric key that a narrow screen may break before its parts."""
+    return Markup("<wbr>").join(re.findall(r"[\[/@]?[^\[/@]*", plain(key)))
 
 
 def _cards(row: Row) -> list[dict[str, Any]]:
@@ -157,12 +166,10 @@ def _siblings(row: Row, cell: Cell) -> list[Row]:
 
 def _terms(row: Row, cell: Cell) -> list[dict[str, Any]]:
     """A chart for each term of the loss; the cell's other seeds stand thin behind it."""
-    names = [name for name in _curve(row) if name != "step"]
-    names.sort(key=lambda name: (_TERM_ORDER.index(name) if name in _TERM_ORDER else len(_TERM_ORDER), name))
     found = []
-    for name in names:
+    for name in in_term_order(name for name in _curve(row) if name != "step"):
         own, others = _points(row, name), [_points(one, name) for one in _siblings(row, cell) if name in _curve(one)]
-        found.append({"name": name, "chart": _chart(name, own, others)})
+        found.append({"name": term_title(name), "chart": _chart(term_title(name), own, others)})
     return found
 
 
@@ -297,10 +304,17 @@ def _made(row: Row) -> list[tuple[str, str]]:
     found = [("row", row["hash"]), ("bench", str(row.get("suite", ""))), ("git commit", made.get("git_commit", ""))]
     found += [("data set version", str(row.get("dataset_version", "")))]
     found += [(name, _in_words(value)) for name, value in (made.get("hardware") or {}).items()]
-    found += [("started", made.get("started", "")), ("finished", made.get("finished", ""))]
-    found += [("scored again", f"{again.get('started', '')} with bench {again.get('git_commit', '')}")] if again else []
+    found += [(name, _moment(made.get(name, ""))) for name in ("started", "finished")]
+    if again:
+        found += [("scored again", f"{_moment(again.get('started', ''))} at {again.get('git_commit', '')}")]
     found += [("codes", str(row["codes"].get("file", "")))] if row.get("codes") else []
-    return [(name.replace("_", " "), str(text)) for name, text in found if text]
+    words = {"memory_gb": "memory, GB"}
+    return [(words.get(name, name.replace("_", " ")), str(text)) for name, text in found if text]
+
+
+def _moment(text: str) -> str:
+    """``2026-11-22T04:08:34.674+00:00`` → ``2026-11-22 04:08:34 UTC``."""
+    return f"{text[:10]} {text[11:19]} UTC" if text.endswith("+00:00") else text
 
 
 def _in_words(value: Any) -> str:

@@ -45,7 +45,7 @@ def line_chart(runs: Sequence[Series], others: Sequence[Series], *, x_label: str
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}'
         '<svg x="{}" y="{}" width="{}" height="{}">{}</svg></svg>'
     ).format(
-        WIDTH, HEIGHT, describe, _x_axis(ticks(low_x, high_x, 3), x_of, x_label), _y_axis(ticks(low, high), y_of),
+        WIDTH, HEIGHT, describe, _x_axis(ticks(low_x, high_x), x_of, x_label), _y_axis(ticks(low, high), y_of),
         _LEFT, _TOP, _INNER_WIDTH, _INNER_HEIGHT, drawn,
     )  # fmt: skip
 
