@@ -6,13 +6,12 @@ claims is held against the file before memory is asked for.
 
 from __future__ import annotations
 
-import lzma
 import stat
 import struct
-import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from bench import npy
+from bench.messages import listed, one_line
 from bench.registry import UsageError
 
-MAX_BYTES = 2 * 2**30  # of one array, or of a csv file
+MAX_BYTES = 2 * 2**30  # of all arrays that are read from one file, eight for each number as they are scored
 KEYS = {
     "codes": "codes", "codes_train": "codes", "codes_test": "codes_test",
     "latents": "codes", "latents_train": "codes", "latents_test": "codes_test",
@@ -31,12 +32,14 @@ KEYS = {
 }  # fmt: skip
 """Key in a file → name of the evidence it holds."""
 ABOUT = ("factor_names", "discrete", "n_train")
+MAX_NAMES, MAX_NAME = 10_000, 1_000  # names of factors, and characters in one
+_MOST_DEFLATED = 1_032  # bytes that one byte of deflated data can become
 HOW = "np.savez('codes.npz', codes=codes, factors=factors)"
 
-# What numpy, zipfile and h5py raise on damaged files; the last few come up through them from what they build on.
+# What zipfile and h5py raise on damaged files; the last few come up through them from what they build on.
 _DAMAGE = (
-    OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, SyntaxError, EOFError, OverflowError,
-    NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
+    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, EOFError, OverflowError,
+    NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 
 
@@ -83,10 +86,14 @@ def read(path: Path) -> CodesFile:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _npz(path)
     if head.startswith(b"\x93NUMPY"):
-        with _damage(path, "npy"), path.open("rb") as stream:
-            return CodesFile(path, {"": _npy_array(path, "the array", stream, path.stat().st_size)})
+        with damage(path, "npy"), path.open("rb") as stream:
+            array = _npy_array(path, "the array", stream, path.stat().st_size)
+            check_size(path, [array])
+            return CodesFile(path, {"": array})
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return _hdf5(path)
+        from bench import hdf5_codes
+
+        return hdf5_codes.read(path)
     if head.startswith(b"\x80") and b"\x00" not in head[:2]:
         raise UsageError(f"{path} looks like a pickle, which can run code when it is read; save with {HOW}")
     if b"\x00" in head:
@@ -97,101 +104,87 @@ def read(path: Path) -> CodesFile:
 
 
 @contextmanager
-def _damage(path: Path, form: str) -> Iterator[None]:
+def damage(path: Path, form: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one line about the file."""
     try:
         yield
     except UsageError:
         raise
     except _DAMAGE as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = one_line(" ".join(str(error).split()), 200) or type(error).__name__
         raise UsageError(f"{path}: damaged, cut short or not {form} ({text})") from None
 
 
 def _npz(path: Path) -> CodesFile:
-    with _damage(path, "npz"), zipfile.ZipFile(path) as archive:
-        members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
-        if not members:
+    with damage(path, "npz"), zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        if not names:
             raise UsageError(f"{path} is a zip file without arrays (a checkpoint?); save with {HOW}")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise UsageError(f"{path} holds {one_line(twice[0])} twice; which one counts?")
+        members = {name.removesuffix(".npy"): archive.getinfo(name) for name in names}
 
         def load(key: str) -> np.ndarray:
-            info = archive.getinfo(members[key])
+            info = members[key]
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UsageError(f"{path}: {one_line(key)} is compressed as numpy never does; save with {HOW}")
+            # the table of a zip file may lie as well as a header
+            stored = min(info.compress_size, path.stat().st_size)
+            size = min(info.file_size, stored if info.compress_type == zipfile.ZIP_STORED else stored * _MOST_DEFLATED)
             with archive.open(info) as stream:
-                return _npy_array(path, key, stream, info.file_size)
+                return _npy_array(path, key, stream, size)
 
-        return _collect(path, list(members), load)
+        return collect(path, list(members), load)
 
 
 def _npy_array(path: Path, key: str, stream: Any, size: int) -> np.ndarray:
-    """The array of an npy stream of ``size`` bytes, once its header was found to tell the truth."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise UsageError(f"{path}: {key} is written in npy version {version[0]}.{version[1]}; wanted 1.0 or 2.0")
-    check_plausible(path, key, shape, dtype)
-    wanted, there = _n_bytes(shape, dtype), size - stream.tell()
-    if wanted > there:
-        raise UsageError(f"{path}: {key} claims {wanted:,} bytes in shape {shape}, the file holds {there:,} of it")
-    stream.seek(0)
-    return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+    """The array of an npy stream of at most ``size`` bytes, once its header was found to tell the truth."""
+    try:
+        header = npy.read_header(stream)
+    except ValueError as error:
+        raise UsageError(f"{path}: {one_line(key)}: {one_line(error, 200)}") from None
+    check_plausible(path, key, header.shape, header.dtype)
+    there = size - stream.tell()
+    if header.n_bytes > there:
+        raise UsageError(
+            f"{path}: {one_line(key)} claims {header.n_bytes:,} bytes in shape {header.shape}, "
+            f"the file holds {max(there, 0):,} of it"
+        )
+    return npy.read_values(stream, header)
 
 
 def check_plausible(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise UsageError unless this is an array of plain numbers (or names) that fits in memory."""
+    where = f"{path}: {one_line(key)}"
     if dtype.hasobject:
-        raise UsageError(f"{path}: {key} holds Python objects, which are never read; save plain numbers (or dtype=str)")
+        raise UsageError(f"{where} holds Python objects, which are never read; save plain numbers (or dtype=str)")
     if dtype.kind not in ("US" if key == "factor_names" else "fiub"):
         wanted = "text" if key == "factor_names" else "real numbers"
-        raise UsageError(f"{path}: {key} holds {dtype}; wanted {wanted}")
-    if any(length < 0 for length in shape):
-        raise UsageError(f"{path}: {key} claims shape {shape}")
-    if _n_bytes(shape, dtype) > MAX_BYTES:
+        raise UsageError(f"{where} holds {one_line(dtype, 40)}; wanted {wanted}")
+    if key == "factor_names" and (len(shape) != 1 or shape[0] > MAX_NAMES or dtype.itemsize > 4 * MAX_NAME):
         raise UsageError(
-            f"{path}: {key} claims {_n_bytes(shape, dtype):,} bytes in shape {shape}; at most {MAX_BYTES:,} are read"
+            f"{where} has shape {shape}, type {dtype}; wanted at most {MAX_NAMES:,} names of {MAX_NAME:,} letters"
         )
+    n_bytes = npy.count_bytes(shape, dtype)
+    if n_bytes > MAX_BYTES:
+        raise UsageError(f"{where} claims {n_bytes:,} bytes in shape {shape}; at most {MAX_BYTES:,} are read")
 
 
-def _n_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    count = dtype.itemsize
-    for length in shape:
-        count *= int(length)  # Python integers: a product of claimed lengths must not wrap around
-    return count
+def check_size(path: Path, arrays: Sequence[np.ndarray]) -> None:
+    """Raise UsageError where arrays that are small each are too many, or grow when they are scored as float64."""
+    n_bytes = 8 * sum(array.size for array in arrays)
+    if n_bytes > MAX_BYTES:
+        raise UsageError(f"{path} holds numbers of {n_bytes:,} bytes in all; at most {MAX_BYTES:,} are read")
 
 
-def _hdf5(path: Path) -> CodesFile:
-    import h5py
-
-    with _damage(path, "HDF5"), h5py.File(path, "r") as file:
-
-        def load(key: str) -> np.ndarray:
-            if not isinstance(file.get(key, getlink=True), h5py.HardLink):
-                raise UsageError(f"{path}: {key} is a link to somewhere else, which is not followed; store the array")
-            found = file[key]
-            if not isinstance(found, h5py.Dataset):
-                raise UsageError(f"{path}: {key} is a group; wanted an array at the top of the file")
-            if found.is_virtual or found.external:
-                raise UsageError(f"{path}: {key} keeps its numbers in another file, which is not read; store the array")
-            if found.shape is None:
-                raise UsageError(f"{path}: {key} is empty")
-            if key == "factor_names" and h5py.check_string_dtype(found.dtype) is not None and found.size < 10_000:
-                return np.array(found.asstr()[()].tolist(), dtype=str)
-            check_plausible(path, key, found.shape, found.dtype)
-            if found.size and not found.id.get_storage_size():
-                raise UsageError(f"{path}: {key} claims shape {found.shape}, but nothing was ever written to it")
-            return np.asarray(found[()])
-
-        n_train = file.attrs.get("n_train")
-        return _collect(path, list(file), load, n_train)
-
-
-def _collect(path: Path, keys: list[str], load: Any, n_train: Any = None) -> CodesFile:
+def collect(path: Path, keys: Sequence[str], load: Callable[[str], np.ndarray], n_train: Any = None) -> CodesFile:
     """The known keys of a file by the names of evidence they hold; ``load`` reads one."""
     known = [key for key in keys if key in KEYS]
     others = [key for key in keys if key not in KEYS and key not in ABOUT]
     if not known and len(others) == 1:
         arrays, others = {"": load(others[0])}, []
+        check_size(path, [arrays[""]])
     else:
         arrays = _named(path, known, others, load)
     about = {key: load(key) for key in ABOUT if key in keys}
@@ -208,19 +201,18 @@ def _collect(path: Path, keys: list[str], load: Any, n_train: Any = None) -> Cod
         None if discrete is None else tuple(bool(flag) for flag in discrete),
         None if n_train is None else int(n_train),
         is_split=any(key.endswith("_train") for key in known),
-        notes=(f"not read from {path.name}: {', '.join(sorted(others)[:10])}",) if others else (),
+        notes=(f"not read from {path.name}: {listed(others)}",) if others else (),
     )
 
 
-def _named(path: Path, known: list[str], others: list[str], load: Any) -> dict[str, np.ndarray]:
+def _named(path: Path, known: list[str], others: list[str], load: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
     if not known and {"representations", "kl"} & set(others):
         raise UsageError(
             f"{path} holds several representations, which UDR compares; UDR is not there yet. "
             "To score one of them, store it as codes, with factors"
         )
     if not known:
-        listed = ", ".join(sorted(others)[:10]) or "nothing"
-        raise UsageError(f"{path} holds {listed}; wanted codes and factors, as {HOW} writes them")
+        raise UsageError(f"{path} holds {listed(others) or 'nothing'}; wanted codes and factors, as {HOW} writes them")
     arrays: dict[str, np.ndarray] = {}
     origin: dict[str, str] = {}
     for key in known:
@@ -228,8 +220,10 @@ def _named(path: Path, known: list[str], others: list[str], load: Any) -> dict[s
         if name in arrays:
             raise UsageError(f"{path} holds {origin[name]} and {key}, which are two names of one thing; keep one")
         arrays[name], origin[name] = load(key), key
+        check_size(path, list(arrays.values()))
     return arrays
 
 
 def _text(name: str | bytes) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    """A factor's name for tables and messages."""
+    return one_line(name.decode("utf-8", "replace") if isinstance(name, bytes) else name, MAX_NAME)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from bench.codes_file import MAX_BYTES, CodesFile
+from bench import lines
+from bench.codes_file import MAX_BYTES, MAX_NAME, CodesFile
+from bench.messages import listed, one_line
 from bench.registry import UsageError
+
+MAX_TEXT = MAX_BYTES // 4  # bytes of a file: a cell takes two bytes or more, its number eight
+MAX_COLUMNS = 100_000
 
 _ROLE = re.compile(r"(?:(?P<codes>codes?|latents?)|factors?)(?:[\s_./:-]+|(?=\d)|$)", re.IGNORECASE)
 
@@ -29,15 +34,20 @@ def read(path: Path) -> CodesFile:
     Raises:
         UsageError: the line and column of the first cell that is no finite number, or of a line of another length.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise UsageError(f"{path}: {path.stat().st_size:,} bytes of text; at most {MAX_BYTES:,} are read, use npz")
+    size = path.stat().st_size
+    if size > MAX_TEXT:
+        raise UsageError(f"{path}: {size:,} bytes of text; at most {MAX_TEXT:,} are read, use npz")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = _table(path, file)
     except UnicodeDecodeError:
         raise UsageError(f"{path} is none of npz, npy, HDF5 and UTF-8 text with numbers") from None
     except csv.Error as error:
-        raise UsageError(f"{path}: not csv ({error})") from None
+        raise UsageError(f"{path}: not csv ({one_line(error, 200)})") from None
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     table, notes = _without_index(path, table)
     return _by_role(path, table, notes)
 
@@ -51,11 +61,13 @@ class _Table:
     names: tuple[str, ...] | None
 
 
-def _table(path: Path, file: io.TextIOBase) -> _Table:
-    lines = _rows(file)
-    first_line, first = next(lines, (0, []))
+def _table(path: Path, file: IO[str]) -> _Table:
+    rows = _rows(path, file)
+    first_line, first = next(rows, (0, []))
     if not first:
         raise UsageError(f"{path} is empty")
+    if len(first) > MAX_COLUMNS:
+        raise UsageError(f"{path}: line {first_line} has {len(first):,} cells; at most {MAX_COLUMNS:,} are read")
     names = _header(first)
     width = len(first)
     numbers, whole = array("d"), set(range(width))
@@ -74,7 +86,7 @@ def _table(path: Path, file: io.TextIOBase) -> _Table:
 
     if names is None:
         add(first_line, first)
-    for line, row in lines:
+    for line, row in rows:
         add(line, row)
     if not numbers:
         raise UsageError(f"{path} has a header and no rows")
@@ -83,18 +95,18 @@ def _table(path: Path, file: io.TextIOBase) -> _Table:
     )
 
 
-def _rows(file: io.TextIOBase) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of every line that is not blank."""
     start = file.readline(1 << 20)
     counts = {mark: start.count(mark) for mark in ",;\t"}
     mark = max(counts, key=lambda one: counts[one])
     file.seek(0)
     if not counts[mark]:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(lines.bounded(file, path, quoted=False), 1):
             if line.strip():
                 yield number, line.split()
         return
-    reader = csv.reader(file, delimiter=mark, strict=True)
+    reader = csv.reader(lines.bounded(file, path), delimiter=mark, strict=True)
     for row in reader:
         if any(cell.strip() for cell in row):
             yield reader.line_num, row
@@ -104,8 +116,8 @@ def _header(first: list[str]) -> tuple[str, ...] | None:
     """Names, where the first line holds any; numbers 0, 1, 2, … are what a data frame without names is saved with."""
     if first[0].startswith("#"):  # as numpy.savetxt writes a header
         first[:] = [cell for cell in [first[0][1:], *first[1:]] if cell or len(first) == 1]
-        return tuple(cell.strip() for cell in first)
-    stripped = [cell.strip() for cell in first]
+        return tuple(one_line(cell.strip(), MAX_NAME) for cell in first)
+    stripped = [one_line(cell.strip(), MAX_NAME) for cell in first]
     if len(stripped) > 1 and stripped == [str(i) for i in range(len(stripped))]:
         return tuple(stripped)
     return None if all(_is_number(cell) for cell in stripped) else tuple(stripped)
@@ -125,13 +137,13 @@ def _complain(path: Path, line: int, row: Sequence[str], names: Sequence[str] | 
         is_number = _is_number(cell)
         if is_number and math.isfinite(float(cell)):
             continue
-        where = f"line {line}, column {names[i]!r}" if names and names[i] else f"line {line}, column {i}"
-        shown = repr(cell.strip() if len(cell) < 40 else cell[:37] + "…")
+        where = f"line {line}, column '{one_line(names[i], 40)}'" if names and names[i] else f"line {line}, column {i}"
+        shown = one_line(cell.strip(), 40)
         if not cell.strip():
             raise UsageError(f"{path}: {where} is empty; every cell is a number")
         if is_number:
-            raise UsageError(f"{path}: {where} is {cell.strip()}; every number is finite")
-        raise UsageError(f"{path}: {where} is {shown}; wanted a number such as 0.5 (classes are numbered 0, 1, 2, …)")
+            raise UsageError(f"{path}: {where} is {shown}; every number is finite")
+        raise UsageError(f"{path}: {where} is '{shown}'; wanted a number such as 0.5 (classes are numbered 0, 1, 2, …)")
 
 
 def _without_index(path: Path, table: _Table) -> tuple[_Table, tuple[str, ...]]:
@@ -165,7 +177,7 @@ def _by_role(path: Path, table: _Table, notes: tuple[str, ...]) -> CodesFile:
         )
     others = [name for name, m in zip(names, found, strict=True) if m is None]
     if others:
-        notes += (f"not read from {path.name}: {', '.join(others[:10])}",)
+        notes += (f"not read from {path.name}: {listed(others)}",)
     return CodesFile(path, arrays, factor_names, flags, notes=notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 
 from bench import codes_file
 from bench.codes_file import CodesFile
+from bench.messages import listed, one_line
 from bench.registry import UsageError, did_you_mean
 from metrics import scoring
 
 MANY_VALUES = 200  # of a discrete factor; more are rarely classes, and probes for each take long
 FEW_VALUES = 100  # of a continuous factor that has whole numbers only
+MAX_CELLS = 2**40  # combinations of factors; more cannot have a code each
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _with_discrete(labelled: Labelled, names: Sequence[str]) -> Labelled:
     for name in names:
         if name != "all" and name not in labelled.names:
             near = did_you_mean(name, labelled.names)
-            raise UsageError(f"--discrete: no factor '{name}'.{near} There are {', '.join(labelled.names)}")
+            raise UsageError(f"--discrete: no factor '{one_line(name)}'.{near} There are {listed(labelled.names)}")
     flags = [
         flag or "all" in names or name in names for name, flag in zip(labelled.names, labelled.discrete, strict=True)
     ]
@@ -177,6 +180,8 @@ def _matrix(name: str, values: np.ndarray) -> np.ndarray:
             raise scoring.BadEvidence(
                 f"factor_sizes: one whole number ≥ 1 per factor, got {values.dtype} {values.shape}"
             )
+        if math.prod(values.tolist()) > MAX_CELLS:
+            raise scoring.BadEvidence(f"factor_sizes: more than {MAX_CELLS:,} combinations, which nobody encodes")
         return values.astype(np.int64)
     if values.ndim == 3:
         raise scoring.BadEvidence(
@@ -184,8 +189,11 @@ def _matrix(name: str, values: np.ndarray) -> np.ndarray:
         )
     if values.ndim == 1:
         values = values[:, None]
+    if values.ndim != 2:
+        raise scoring.BadEvidence(f"{name}: wanted (rows, columns), got {values.shape}")
     if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
-        values = values.astype(np.float64)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused with its place
+            values = values.astype(np.float64)
     return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from bench import lines
+from bench.messages import one_line
+
 SIDE = 64
 N_WINDOWS = 3
-MAX_LINE = 8 << 20  # characters; the longest official track is far below
+MAX_BYTES = 512 << 20  # of a file; numbers take five times the room of their text
+MAX_COLUMNS = 100_000
 MAX_CELL = 1_000
 
 # Generalised normal fits (shape, scale) to 234,652 consecutive pairs of YouTube tracks, location 0: stored outputs of
@@ -32,7 +34,8 @@ YOUTUBE_PAIRS = 234_652
 START_CENTRE = (0.2 * SIDE, 0.8 * SIDE)
 START_SCALE = (1 / 12, 0.5)
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+# Each text matches in one way only: with a second way for every digit, a cell that fails takes years.
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _ENTRY = rf"(?:None|\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\))"
 _CELL = re.compile(r"\s*\[\s*" + r"\s*,\s*".join([_ENTRY] * N_WINDOWS) + r"\s*\]\s*", re.ASCII)
 
@@ -46,9 +49,12 @@ def read_pairs(path: Path) -> np.ndarray:
     Raises:
         ValueError: one line with file, row and column of the first thing that is not as the layout has it.
     """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read; is this a track file?")
     pairs: list[np.ndarray] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(_bounded_lines(file, path), strict=True)
+        rows = csv.reader(lines.bounded(file, path), strict=True)
         columns: list[str] = []
         try:
             for cells in rows:
@@ -73,21 +79,14 @@ def read_pairs(path: Path) -> np.ndarray:
     return found
 
 
-def _bounded_lines(file: IO[str], path: Path) -> Iterator[str]:
-    """Lines of a text file, none longer than MAX_LINE: a file without line ends must not fill the memory."""
-    number = 0
-    while line := file.readline(MAX_LINE):
-        number += 1
-        if len(line) == MAX_LINE:
-            raise ValueError(f"{path}: row {number} is longer than {MAX_LINE:,} characters; is this a track file?")
-        yield line
-
-
 def _checked_header(cells: list[str], path: Path) -> list[str]:
+    if len(cells) > MAX_COLUMNS:
+        raise ValueError(f"{path}: header has {len(cells):,} cells, at most {MAX_COLUMNS:,} are read")
     wanted = ["id", "cat_id"] + [f"t_{i}" for i in range(len(cells) - 2)]
     for found, name in zip(cells, wanted, strict=False):
         if found != name:
-            raise ValueError(f"{path}: header has {found[:40]!r} where {name!r} belongs; wanted id,cat_id,t_0,t_1,…")
+            shown = one_line(found, 40)
+            raise ValueError(f"{path}: header has '{shown}' where '{name}' belongs; wanted id,cat_id,t_0,t_1,…")
     if len(cells) < 4:
         raise ValueError(f"{path}: header {','.join(cells)!r} has fewer than two time columns (id,cat_id,t_0,t_1,…)")
     return cells
@@ -105,12 +104,12 @@ def _row_pairs(cells: list[str], columns: list[str], place: str) -> np.ndarray:
 
 def _parse_cell(text: str, place: str) -> np.ndarray:
     """(x, y, area) of each window, (3, 3); NaN where the object is not in it."""
-    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    shown = one_line(text, 41)
     if len(text) > MAX_CELL:
-        raise ValueError(f"{place}: cell of {len(text):,} characters ({shown!r}), at most {MAX_CELL} belong there")
+        raise ValueError(f"{place}: cell of {len(text):,} characters ('{shown}'), at most {MAX_CELL} belong there")
     match = _CELL.fullmatch(text)
     if match is None:
-        raise ValueError(f"{place}: wanted a list of {N_WINDOWS} entries, (y, x, area) or None, got {shown!r}")
+        raise ValueError(f"{place}: wanted a list of {N_WINDOWS} entries, (y, x, area) or None, got '{shown}'")
     values = np.array([np.nan if v is None else float(v) for v in match.groups()]).reshape(N_WINDOWS, 3)
     y, x, area = values.T
     for name, value, low, high in (("y", y, -0.5, SIDE), ("x", x, -0.5, SIDE), ("area", area, 1, SIDE * SIDE)):

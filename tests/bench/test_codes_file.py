@@ -135,7 +135,7 @@ BAD = {
     "csv line of another length": (lambda p: p.write_text("1,2\n1\n"), "line 2 has 1 cells, line 1 has 2"),
     "csv header alone": (lambda p: p.write_text("codes_0,factors_0\n"), "no rows"),
     "csv huge cell": (lambda p: p.write_text("a,b\n" + "1" * 10**6 + ",2\n"), "field larger than field limit"),
-    "csv unclosed quote": (lambda p: p.write_text('a,b\n"1,2\n' * 9), "not csv"),
+    "csv unclosed quote": (lambda p: p.write_text('a,b\n"1,2\n' * 9), "row 2 is not CSV"),
     "csv without roles": (lambda p: p.write_text("a,b\n1,2\n"), "codes_ and factors_"),
     "UTF-16": (lambda p: p.write_text("a,b\n1,2\n", encoding="utf-16"), "none of npz"),
     "not UTF-8": (lambda p: p.write_bytes(b"\xe9,1\n"), "none of npz"),

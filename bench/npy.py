@@ -1,0 +1,93 @@
+"""The npy format, read as data: a header that lies gives one error, and no array gets what the file does not hold."""
+
+from __future__ import annotations
+
+import tokenize
+import warnings
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+_PIECE = 1 << 20  # bytes read at once
+_MAX_AXES = 32
+
+# What numpy, and the Python parser below it, raise on headers that are none.
+_NO_HEADER = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, SyntaxError, EOFError, OverflowError, RecursionError,
+    MemoryError, tokenize.TokenError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an npy header claims.
+
+    Attributes:
+        is_fortran: the values are in Fortran order.
+    """
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def n_bytes(self) -> int:
+        return count_bytes(self.shape, self.dtype)
+
+
+def count_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Bytes of an array of any claimed shape."""
+    count = dtype.itemsize
+    for length in shape:
+        count *= int(length)  # Python integers: a product of claimed lengths must not wrap around
+    return count
+
+
+def read_header(stream: BinaryIO) -> Header:
+    """The header at the start of a stream, which then stands at the first value; nothing is allocated.
+
+    Raises:
+        ValueError: one line: another format, another version, or a header that describes no array.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice to whoever wrote the file, about Python 2 and odd literals
+        try:
+            version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+            if version == (1, 0):
+                shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
+            elif version == (2, 0):
+                shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)  # type: ignore[arg-type]
+            else:
+                raise ValueError(f"written in npy version {version[0]}.{version[1]}; wanted 1.0 or 2.0")
+        except _NO_HEADER as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(text) from None
+    if any(length < 0 for length in shape) or len(shape) > _MAX_AXES:
+        raise ValueError(f"claims shape {str(shape)[:80]}")
+    return Header(tuple(map(int, shape)), bool(is_fortran), dtype)
+
+
+def read_values(stream: BinaryIO, header: Header) -> np.ndarray:
+    """The array whose header was just read.
+
+    Memory is touched only as far as the stream has bytes for it.
+
+    Raises:
+        EOFError: the stream ends before the array does.
+        ValueError: Python objects, which are never read.
+    """
+    if header.dtype.hasobject:
+        raise ValueError("holds Python objects, which are never read")
+    flat = np.empty(header.n_bytes, np.uint8)
+    view, done = memoryview(flat), 0  # type: ignore[arg-type]
+    while done < len(flat):
+        piece = stream.read(min(_PIECE, len(flat) - done))
+        if not piece:
+            raise EOFError(f"ends {len(flat) - done:,} bytes before the array does")
+        view[done : done + len(piece)] = piece
+        done += len(piece)
+    if header.dtype.kind == "b":
+        flat = flat != 0  # any other byte would be a third truth value
+    array = np.ndarray(header.shape, header.dtype, flat, order="F" if header.is_fortran else "C")
+    return np.ascontiguousarray(array) if header.shape else array
