@@ -6,11 +6,8 @@ Cars are numbered by the archive's own ``list.txt``; the released codes number t
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,6 +17,7 @@ from PIL import Image
 from bench.archives import ArchiveRefused, Member, tar_members
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, OfficialFile, Source
 from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_function
+from bench.datasets.mat5 import read_uint8
 from bench.datasets.official import missing_file, official_source
 from bench.registry import register_dataset
 
@@ -28,8 +26,7 @@ SIDE = 64
 N_ELEVATIONS, N_AZIMUTHS, N_CARS = 4, 24, 183
 _IM_SHAPE = (128, 128, 3, N_AZIMUTHS, N_ELEVATIONS)  # row, column, channel, azimuth, elevation
 _FOLDER = PurePosixPath("data/cars")
-_MAX_MAT = 1 << 26  # bytes of one car's file, packed or not: four times what its two arrays take
-_MATRIX, _COMPRESSED = 14, 15
+_MAX_MAT = 1 << 26  # bytes of one car's file, and of what a part of it unpacks to: ten times what is in it
 
 FILES = (
     OfficialFile(
@@ -157,55 +154,14 @@ def _car_names(path: Path) -> list[str]:
 
 
 def _read_mat(content: Member, where: str) -> np.ndarray:
-    """The array ``im`` (128, 128, 3, 24, 4) uint8 of one car's file (MATLAB 5 to 7).
-
-    Names, types and shapes are read, and compressed parts unpacked up to a limit, before scipy allocates any array.
-    """
-    from scipy.io import loadmat, whosmat
-
+    """The array ``im`` of one car's file."""
     packed = content.read(_MAX_MAT + 1)
     if len(packed) > _MAX_MAT:
         raise ValueError(f"{where}: is larger than {_MAX_MAT:,} bytes")
-    if packed.startswith(b"MATLAB 7.3"):
-        raise ValueError(f"{where}: is a MATLAB 7.3 file, wanted MATLAB 5 to 7")
     try:
-        plain = _uncompressed(packed)
-        found = {name: (shape, kind) for name, shape, kind in whosmat(BytesIO(plain))}
-        if found.get("im") != (_IM_SHAPE, "uint8"):
-            raise ValueError(f"wanted 'im' of shape {_IM_SHAPE} uint8, found {found.get('im', 'none')}")
-        return np.asarray(loadmat(BytesIO(plain), variable_names=["im"])["im"])
-    except Exception as error:  # scipy raises anything on a damaged file
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{where}: cannot be read ({detail})") from None
-
-
-def _uncompressed(content: bytes) -> bytes:
-    """The same MATLAB 5 file with its compressed elements unpacked; at most ``_MAX_MAT`` bytes.
-
-    A header of 128 bytes, then elements: int32 type, int32 length, content. Length and limit bound what is unpacked,
-    where scipy would believe the sizes that the packed part claims.
-    """
-    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
-    if order is None or len(content) < 136:
-        raise ValueError("not a MATLAB 5 file")
-    parts, place = [content[:128]], 128
-    left = _MAX_MAT - 128
-    while place + 8 <= len(content):
-        kind, length = struct.unpack(f"{order}II", content[place : place + 8])
-        element = content[place : place + 8 + length]
-        if len(element) < 8 + length or kind not in (_MATRIX, _COMPRESSED):
-            raise ValueError("cut short or damaged")
-        place += len(element)
-        if kind == _COMPRESSED:
-            unpacker = zlib.decompressobj()
-            element = unpacker.decompress(element[8:], left)
-            if not unpacker.eof:
-                raise ValueError(f"unpacks to more than {_MAX_MAT:,} bytes, or is cut short")
-        left -= len(element)
-        if left < 0:
-            raise ValueError(f"unpacks to more than {_MAX_MAT:,} bytes")
-        parts.append(element)
-    return b"".join(parts)
+        return read_uint8(packed, "im", _IM_SHAPE, _MAX_MAT)
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be read ({error})") from None
 
 
 def _reduced(im: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from bench.archives import DAMAGE
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorKind, FactorSpace, OfficialFile, Source
 from bench.datasets.containers import ImageData
 from bench.datasets.grid import check_choice
@@ -215,7 +215,9 @@ class _FaceArchive:
         if self._archive is None:
             try:
                 self._archive = zipfile.ZipFile(self._path)
-            except zipfile.BadZipFile:
+            except (FileNotFoundError, PermissionError):
+                raise
+            except (*DAMAGE, OSError):
                 raise ValueError(
                     f"{NAME}/{self._path.name}: is not a zip file, or is cut short; get it again"
                 ) from None
@@ -232,7 +234,7 @@ class _FaceArchive:
                 content = member.read(_MAX_JPEG + 1)
         except KeyError:
             raise ValueError(f"{where}: is not in the archive") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except (*DAMAGE, OSError) as error:
             raise ValueError(f"{where}: is damaged ({error}); get the archive again") from None
         if len(content) > _MAX_JPEG:
             raise ValueError(f"{where}: is larger than {_MAX_JPEG:,} bytes")

@@ -7,6 +7,7 @@ for, so a file that claims terabytes costs nothing. Rows kept on disk are best r
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import IO
 import numpy as np
 
 _PIECE = 1 << 20  # bytes inflated at once
-# OSError: a place before the beginning of the file
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
+# OSError: a place before the beginning of the file; UnicodeError, struct.error: the directory's names and extra fields
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, UnicodeError, struct.error,
+)  # fmt: skip
 
 
 class NpzMember:
