@@ -3,15 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.adding import add_dataset as add_dataset
     from bench.representation import score as score
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``bench.score``, imported when it is first asked for, so that ``import bench`` needs no numpy."""
+    """``bench.score`` and ``bench.add_dataset``, imported when first asked for: ``import bench`` needs no numpy."""
     if name == "score":
         from bench.representation import score
 
         return score
+    if name == "add_dataset":
+        from bench.adding import add_dataset
+
+        return add_dataset
     raise AttributeError(f"module 'bench' has no attribute '{name}'")

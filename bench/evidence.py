@@ -29,24 +29,35 @@ def available(method: type[Method], info: DataInfo) -> set[str]:
         names |= {"codes", "factors", "codes_test", "factors_test"}
         if info.has_grid and not info.render_is_random:
             names |= {"grid_codes", "factor_sizes", "sampler"}
+    if not info.factors.names:
+        # nothing is known of the data but its pictures, and there is nothing that an oracle could read
+        names = {"codes", "codes_test"} if hasattr(method, "encode") else set()
     if hasattr(method, "encode") and hasattr(method, "decode"):
         names |= {"observations", "reconstructions"}
     return names
 
 
 def evaluation_rows(data: Any, dataset_id: str, store: DataStore, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Observations (n, *observation) and factors (n, k) of the protocol's rows, train then test; the same for all."""
+    """Observations (n, *observation) and factors (n, k) of the protocol's rows, train then test; the same for all.
+
+    A container that names two splits in ``evaluation_splits`` has its test rows drawn from the second one.
+    """
     n = protocol.n_draw + protocol.n_test
+    fit, test = getattr(data, "evaluation_splits", ("train", "train"))
+    parts = [(fit, n)] if fit == test else [(fit, protocol.n_draw), (test, protocol.n_test)]
     drawn: list[Any] = []
 
-    def draw() -> Any:
+    def draw() -> list[Any]:
         if not drawn:
-            drawn.append(data.labelled(n, stream(EVALUATION_SEED, dataset_id, "evaluation"), view="images"))
-        return drawn[0]
+            rng = stream(EVALUATION_SEED, dataset_id, "evaluation")
+            drawn.extend(data.labelled(m, rng, split=split, view="images") for split, m in parts)
+        return drawn
 
     name = f"evaluation-{n}"
-    x = store.cached(f"{name}-x", lambda: np.asarray(draw().x[:, 0]))
-    factors = store.cached(f"{name}-factors", lambda: np.asarray(draw().factors[:, 0]))
+    x = store.cached(f"{name}-x", lambda: np.concatenate([np.asarray(part.x[:, 0]) for part in draw()]))
+    factors = store.cached(
+        f"{name}-factors", lambda: np.concatenate([np.asarray(part.factors[:, 0]) for part in draw()])
+    )
     return x, factors
 
 
@@ -111,12 +122,12 @@ class Evidence:
         return encode(self.method, x, self.device)
 
     def gather(self, names: Collection[str]) -> dict[str, Any]:
-        """The named arrays.
+        """The named arrays, and the codes in any case: where a metric cannot run, its reason names what is missing.
 
         Raises:
             KeyError: a name that this module does not know.
         """
-        return {name: self._makers()[name]() for name in names}
+        return {name: self._makers()[name]() for name in {"codes", "codes_test", *names}}
 
     def _makers(self) -> Mapping[str, Callable[[], Any]]:
         n = self.protocol.n_draw

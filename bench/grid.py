@@ -107,6 +107,8 @@ def refusal(method: str, config: Any, dataset: str, info: DataInfo, wanted: Sequ
     ids, refused = scoring.applicable(
         available(entry.target, info), info.factors.is_discrete, wanted, continuous=info.factors.continuous_names
     )
+    if not ids and not info.factors.names:
+        return f"what it offers is scored against factors, and {dataset} has none"
     if not ids:
         return "none of the metrics applies: " + "; ".join(sorted(set(refused.values())))
     return ""

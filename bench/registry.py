@@ -100,9 +100,18 @@ def methods() -> dict[str, Entry]:
 
 
 def datasets() -> dict[str, Entry]:
-    """All data sets by name, sorted."""
+    """All data sets by name, sorted: registered ones, and those that the user added below the data root."""
     _load("bench.datasets", "bench.datasets")
-    return dict(sorted(_DATASETS.items()))
+    from bench.datasets.added import entries
+    from bench.datasets.official import data_root
+
+    return dict(sorted({**entries(data_root()), **_DATASETS}.items()))
+
+
+def is_registered_dataset(name: str) -> bool:
+    """The name belongs to the suite or to an installed package, so a user cannot add a data set under it."""
+    _load("bench.datasets", "bench.datasets")
+    return name in _DATASETS
 
 
 def method(name: str) -> Entry:

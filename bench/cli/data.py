@@ -1,40 +1,72 @@
-"""``bench data``: look at data sets."""
+"""``bench data``: what is there, and a look at it; fetching and adding have modules of their own."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from bench import registry, selection
+from bench.cli.add import command as add
+from bench.cli.fetch import fetch, megabytes, needed, verify
 from bench.cli.options import data_root_option, picture_path
 from bench.registry import UsageError
 
 
 @click.group("data")
 def command() -> None:
-    """Look at data sets.
+    """Data sets: list, fetch and verify official files, look at them, add your own.
 
-    Example: bench data show natural_sprites
+    Example: bench data fetch mnist
     """
+
+
+command.add_command(fetch)
+command.add_command(verify)
+command.add_command(add)
 
 
 @command.command("list")
 @data_root_option
 def list_(data_root: str | None) -> int:
-    """List data sets with their licence and the source that would be used now.
+    """List data sets: which source would be used now, what of the official files is there, and the licence.
 
     Example: bench data list
     """
+    from bench.fetch import Fetcher
     from bench.opening import Folders, resolve_source
 
     folders = Folders.from_environment(data=data_root)
+    fetcher = Fetcher(folders.data)
+    click.echo(f"{'data set':<18} {'now':<10} {'official files':<28} licence")
+    unreadable = []
     for name, entry in registry.datasets().items():
         try:
-            source: str = resolve_source(name, entry.config(), folders)[1].kind
-        except (OSError, ValueError) as error:
-            source = f"absent: {error}"
-        click.echo(f"{name:<18} {source:<10} {entry.card.license}")
-    click.echo(f"official files are looked for in {folders.data}")
+            now: str = resolve_source(name, entry.config(), folders)[1].kind
+        except OSError:
+            now = "absent"
+        except ValueError as error:
+            now = "unreadable"
+            unreadable.append(str(error))
+        click.echo(f"{name:<18} {now:<10} {_files_in_words(name, entry.config(), fetcher):<28} {entry.card.license}")
+    for reason in unreadable:
+        click.echo(f"bench: {reason}", err=True)
+    click.echo(f"looked for in {folders.data}; `bench data fetch NAME` brings official files there")
     return 0
+
+
+def _files_in_words(name: str, config: Any, fetcher: Any) -> str:
+    files = needed(name, [config])
+    if not files:
+        return "-"
+    n_there = sum(fetcher.state(name, file) == "present" for file in files)
+    if n_there == len(files):
+        return "present"
+    left = [fetcher.to_fetch(name, file) for file in files]
+    size = megabytes(sum(one or 0 for one in left)) if None not in left else "size unknown"
+    by_hand = [file for file in files if not file.addresses and fetcher.state(name, file) != "present"]
+    how = f"{'by hand' if by_hand else 'to fetch'}, {size}"
+    return f"{n_there} of {len(files)}; {how}" if n_there else how
 
 
 @command.command("show")

@@ -25,7 +25,7 @@ def _look_there(context: click.Context, parameter: click.Parameter, value: str |
     """Make ``--data-root`` the data root of this command and its workers: names of added data sets are found there."""
     if value is not None:
         old = os.environ.get("BENCH_DATA")
-        os.environ["BENCH_DATA"] = value
+        os.environ["BENCH_DATA"] = str(Path(value).absolute())
 
         def put_back() -> None:
             os.environ.pop("BENCH_DATA")

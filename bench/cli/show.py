@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import registry
 from bench.cli.completion import one_of
 from bench.registry import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.datasets.base import OfficialFile
 
 
 @click.command("show")
@@ -44,6 +47,9 @@ def _fields(name: str, card: Any) -> None:
     click.echo(name)
     for field in dataclasses.fields(card):
         value = getattr(card, field.name)
+        if field.name == "files" and value:
+            _files(value)
+            continue
         if (
             field.name in ("budgets", "outputs")
             or callable(value)
@@ -54,6 +60,19 @@ def _fields(name: str, card: Any) -> None:
         if isinstance(value, Mapping):
             value = "; ".join(str(key) + (f": {text}" if text else "") for key, text in value.items())
         _line(field.name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+
+
+def _files(files: Sequence[OfficialFile]) -> None:
+    """Two lines for each official file: what it is, and where it comes from."""
+    from bench.cli.fetch import known_of, megabytes
+
+    click.echo("  official files")
+    for file in files:
+        size = "size unknown" if file.size is None else megabytes(file.size)
+        form = f" (for {file.variant})" if file.variant else ""
+        click.echo(f"    {file.name}{form}: {size}, checksum: {known_of(file)}")
+        for text in file.addresses or (f"by hand: {file.by_hand}",):
+            _line("", text, indent=6)
 
 
 def _parameters(entry: registry.Entry) -> None:

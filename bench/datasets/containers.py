@@ -296,7 +296,8 @@ class SequenceData(Container):
             raise ValueError(
                 f"SequenceData: factors {factors.shape} and frames {frames.shape} differ in sequences or time"
             )
-        _check_factors(info, factors.reshape(-1, factors.shape[-1]), factors.shape[0] * factors.shape[1])
+        n = factors.shape[0] * factors.shape[1]
+        _check_factors(info, factors.reshape(n, *factors.shape[2:]), n)
         self.factors = factors
         self.groups = np.arange(len(frames)) if groups is None else groups
         self._rows = dict(splits) if splits else {"train": np.arange(len(frames))}
