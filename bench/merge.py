@@ -20,10 +20,9 @@ from typing import Any, BinaryIO, Literal
 
 from bench.rows import metric_id_of, objection
 from bench.spec import RunSpec
-from bench.store import CorruptRow, Store
+from bench.store import MOST_BYTES, CorruptRow, Store
 
 ARTIFACTS = ("checkpoint.safetensors", "codes.h5")
-MOST_BYTES = 64 * 2**20  # of a row; the largest that a run writes are a thousandth of it
 
 Outcome = Literal["new", "equal", "joined", "different", "refused"]
 

@@ -13,12 +13,12 @@ from typing import Any
 from bench import provenance
 from bench.registry import UsageError
 from bench.representation import Scored
+from bench.row_shape import FOLDER_NAME
 from bench.rows import (
     CODES_BUDGET,
     CODES_PRECISION,
     CODES_SOURCE,
     CODES_VIEW,
-    FOLDER_NAME,
     empty_row,
     metric_id_of,
 )

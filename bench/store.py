@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench import row_shape
+from bench.messages import one_line
 from bench.registry import UsageError
 from bench.spec import SCHEMA_VERSION, RunSpec
 
 STATUSES = ("done", "failed", "diverged", "skipped")
+MOST_BYTES = 16 << 20  # of a row; the largest that runs write are a hundredth of it
 
 
 class CorruptRow(ValueError):
@@ -133,11 +137,18 @@ def read_row(path: Path) -> dict[str, Any] | None:
         CorruptRow: not JSON, not a row, or of a newer schema.
     """
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise CorruptRow(f"{path}: not a file")  # a named pipe would be waited for
+        if facts.st_size > MOST_BYTES:
+            raise CorruptRow(f"{path}: {facts.st_size:,} bytes; a row has at most {MOST_BYTES:,}")
+        row = json.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CorruptRow(f"{path}: unreadable ({error})") from None
+    except CorruptRow:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptRow(f"{path}: unreadable ({one_line(error, 200)})") from None
     problem = row_problem(row)
     if problem:
         raise CorruptRow(f"{path}: {problem}")
@@ -145,9 +156,13 @@ def read_row(path: Path) -> dict[str, Any] | None:
 
 
 def row_problem(row: Any) -> str:
-    """What is wrong with a row's shape, or the empty string."""
+    """What is wrong with a row's shape, its schema or its hash, in one line; the empty string where nothing is."""
     if not isinstance(row, dict):
         return "not a row"
+    # numbers first: a hash cannot be made of all of them
+    unstorable = row_shape.unstorable(row)
+    if unstorable:
+        return unstorable
     kinds = {"schema": int, "hash": str, "spec": dict, "status": str}
     kinds |= dict.fromkeys(("metrics", "scored", "details", "training", "cost", "provenance"), dict)
     for key, kind in kinds.items():
@@ -156,12 +171,12 @@ def row_problem(row: Any) -> str:
     if row["schema"] > SCHEMA_VERSION:
         return f"schema {row['schema']} is newer than this version of bench reads ({SCHEMA_VERSION})"
     if row["status"] not in STATUSES:
-        return f"unknown status '{row['status']}'"
-    try:
-        expected = RunSpec.from_dict(row["spec"]).hash
-    except TypeError:
-        return "its spec lacks fields or has unknown ones"
-    return "" if expected == row["hash"] else f"its spec hashes to {expected}, not to {row['hash']}"
+        return f"unknown status '{one_line(row['status'])}'"
+    wrong = row_shape.problem(row)
+    if wrong:
+        return wrong
+    expected = RunSpec.from_dict(row["spec"]).hash
+    return "" if expected == row["hash"] else f"its spec hashes to {expected}, not to {row_shape.shown(row['hash'])}"
 
 
 def write_atomically(path: Path, text: str) -> None:
