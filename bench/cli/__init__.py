@@ -23,6 +23,7 @@ COMMANDS = {
     "list": ("bench.cli.list", "List methods, data sets or metrics."),
     "show": ("bench.cli.show", "Show the card of a method, data set or metric."),
     "data": ("bench.cli.data", "Look at data sets."),
+    "naturalstats": ("bench.cli.naturalstats", "Analyse how objects move: fits, kurtosis, figures."),
     "merge": ("bench.cli.merge", "Take the rows of other machines into this store."),
     "doctor": ("bench.cli.doctor", "Check this machine: versions, devices, data, disk, and a self-test."),
     "completion": ("bench.cli.completion", "Print the script that completes names in bash, zsh or fish."),
@@ -39,7 +40,7 @@ class Commands(click.Group):
     """Imports a command's module when it is asked for, so that ``bench --help`` needs neither torch nor pandas."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # once the command of that name is imported, `list` here is its module
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -50,7 +51,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            near = difflib.get_close_matches(args[0], [*COMMANDS], n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"no command '{args[0]}'.{hint} `bench --help` lists them.")
         return super().resolve_command(ctx, args)

@@ -78,6 +78,7 @@ def render(
         undefined=StrictUndefined, finalize=_printable,
     )  # fmt: skip
     return environment.get_template("run.html").render(
+        again=command_of(row["spec"], defaults) if defaults else "",
         row=row, spec=row["spec"], label=group.cell_label(cell), about=about or {},
         style=Markup((folder / "run.css").read_text(encoding="utf-8")),
         scores=_scores(row, group, cell), has_references=bool(_references(group)), cards=_cards(row),
