@@ -20,8 +20,8 @@ ROUNDING = 1e-6  # rows keep eight digits, and sums of probabilities end a littl
 
 
 def unstorable(row: Any) -> str:
-    """Why no file holds this value: its numbers, its text or its depth; the empty string where one does. No recursion."""
-    left = [(row, 0)]
+    """Why no row holds this value: its numbers, its text or its depth; the empty string where one may."""
+    left = [(row, 0)]  # in place of recursion, since a file may nest deeper than Python does
     while left:
         value, depth = left.pop()
         if isinstance(value, dict):
@@ -125,9 +125,7 @@ def _in_details(details: Mapping[str, Any]) -> Iterator[str]:
         if not _is_matrix(matrix) or not all(-ROUNDING <= v <= 1 + ROUNDING for line in matrix for v in line):
             yield f"{where}: correlation is not a matrix of numbers from 0 to 1"
             return
-        given = [j for j in assignment if j is not None] if isinstance(assignment, list) else [-1]
-        fits = all(is_count(j, 0) and j < len(matrix[0]) for j in given) and len(set(given)) == len(given)
-        if not fits or len(assignment) != len(matrix) or len(factors) not in (0, len(matrix)):
+        if not _is_assignment(assignment, matrix) or len(factors) not in (0, len(matrix)):
             yield f"{where}: assignment or factors do not fit the correlations"
 
 
@@ -139,8 +137,7 @@ def _in_training(training: Mapping[str, Any]) -> Iterator[str]:
     lists = list(curve.values()) if isinstance(curve, dict) else [None]
     if not all(isinstance(one, list) and all(v is None or is_number(v) for v in one) for one in lists):
         yield "training: the curve is not a table of lists of numbers"
-        return
-    if lists and (len({len(one) for one in lists}) > 1 or "step" not in curve or None in curve["step"]):  # type: ignore[operator,index]
+    elif curve and (len(set(map(len, curve.values()))) > 1 or not all(is_count(v, 0) for v in curve.get("step", [-1]))):
         yield "training: the curve's lists differ in length, or have no steps"
     if not isinstance(scores, list) or not all(_is_score(one) for one in scores):
         yield "training: scores on the way are not a list of steps and numbers"
@@ -195,6 +192,14 @@ def _is_matrix(value: Any) -> bool:
     if not isinstance(value, list) or not value or not all(isinstance(line, list) and line for line in value):
         return False
     return len({len(line) for line in value}) == 1 and all(is_number(v) for line in value for v in line)
+
+
+def _is_assignment(value: Any, matrix: list[list[float]]) -> bool:
+    """A column of the matrix for each of its rows, or None; none twice."""
+    if not isinstance(value, list) or len(value) != len(matrix):
+        return False
+    given = [j for j in value if j is not None]
+    return all(is_count(j, 0) and j < len(matrix[0]) for j in given) and len(set(given)) == len(given)
 
 
 def _is_score(value: Any) -> bool:
