@@ -137,7 +137,7 @@ def _in_training(training: Mapping[str, Any]) -> Iterator[str]:
     lists = list(curve.values()) if isinstance(curve, dict) else [None]
     if not all(isinstance(one, list) and all(v is None or is_number(v) for v in one) for one in lists):
         yield "training: the curve is not a table of lists of numbers"
-    elif curve and (len(set(map(len, curve.values()))) > 1 or not all(is_count(v, 0) for v in curve.get("step", [-1]))):
+    elif curve and (len(set(map(len, curve.values()))) > 1 or None in curve.get("step", [None])):
         yield "training: the curve's lists differ in length, or have no steps"
     if not isinstance(scores, list) or not all(_is_score(one) for one in scores):
         yield "training: scores on the way are not a list of steps and numbers"
