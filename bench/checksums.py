@@ -153,7 +153,8 @@ class Ledger:
         return Received(**entry)
 
     def put(self, name: str, received: Received) -> None:
-        with held(self.path.with_name(f"{LEDGER}.lock")):  # other files of the folder may arrive at this moment
+        # other files of the folder may arrive at this moment
+        with held(self.path.parent.parent / ".locks" / f"{self.path.parent.name}-{LEDGER}"):
             text = json.dumps({**self._read(), name: asdict(received)}, indent=1, sort_keys=True)
             write_atomically(self.path, text + "\n")
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,10 @@ class _Again(Exception):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class _NoName(_Again):
+    """The server's name cannot be resolved: no network, unless it was there a moment ago."""
 
 
 class _Session(requests.Session):
@@ -123,7 +128,7 @@ def download(
     """
     if urlsplit(address).scheme.lower() not in ("http", "https"):
         raise Unavailable(f"{address} is neither http nor https")
-    failures = 0
+    failures, began = 0, partial_size(part)
     with _Session() as session:
         while True:
             before = partial_size(part)
@@ -137,10 +142,12 @@ def download(
                     wait = min(patience.first_wait * 2 ** (failures - 1), patience.longest_wait)
                 if wait > patience.longest_asked:
                     raise Unavailable(f"{host(address)}: {error}, and asks to wait {wait / 60:.0f} min") from None
-                if failures >= patience.attempts:
-                    raise Unavailable(f"{host(address)}: {error} ({failures} attempts)") from None
+                if failures >= patience.attempts or (isinstance(error, _NoName) and got == began):
+                    often = f" ({failures} attempts)" if failures > 1 else ""
+                    raise Unavailable(f"{host(address)}: {error}{often}") from None
                 if note is not None and wait:
-                    note(f"{host(address)}: {error}; going on from {got:,} bytes in {wait:.0f} s")
+                    how = f"going on from {got:,} bytes" if got else "trying again"
+                    note(f"{host(address)}: {error}; {how} in {wait:.0f} s")
                 sleep(wait)
 
 
@@ -156,6 +163,8 @@ def read_json(address: str, most: int = 8 << 20) -> Any:
                 if answer.status_code != 200:
                     raise Unavailable(f"{host(address)}: {_status(answer)}")
                 body = answer.raw.read(most + 1, decode_content=True)
+        except requests.ConnectionError as error:
+            raise Unavailable(f"{host(address)}: {_again(error)}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unavailable(f"{host(address)}: {_reason(error)}") from None
     try:
@@ -216,7 +225,7 @@ def _ask(session: requests.Session, address: str, offset: int, version: Mapping[
     except (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects) as error:
         raise Unavailable(f"{host(address)}: {_reason(error)}") from None
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise _Again(_reason(error)) from None
+        raise _again(error) from None
     except requests.RequestException as error:
         raise Unavailable(f"{host(address)}: {_reason(error)}") from None
     if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
@@ -353,13 +362,28 @@ def _status(answer: requests.Response) -> str:
     return f"{answer.status_code} {answer.reason or ''}".strip()
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause, in one short line: what requests prints of it is a page long."""
+def _again(error: BaseException) -> _Again:
+    """What a connection that failed means."""
+    cause = _cause(error)
+    if isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
+        return _NoName("its name cannot be resolved (is there a network?)")
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):  # a kind of time-out to urllib3
+        return _Again(_reason(error))
+    if isinstance(cause, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+        return _Again(f"no answer within {max(TIMEOUT)} s")
+    return _Again(_reason(error))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The innermost of nested exceptions: what requests prints of the outer ones is a page long."""
     while True:
-        inner = getattr(error, "reason", None)
-        inner = inner if isinstance(inner, BaseException) else (error.args[0] if error.args else None)
+        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
-    text = " ".join(str(error).split())
-    return re.sub(r"^<[^>]*>: ", "", text)[:160] or type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
+    cause = _cause(error)
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return re.sub(r"^\S*Connection\S*: ", "", " ".join(text.split()))[:160] or type(cause).__name__

@@ -121,7 +121,8 @@ class Fetcher:
                     return self._retrieve(dataset, path, file, address)
                 except Unavailable as error:
                     problems.append(str(error))
-                    self.note(f"{dataset}: {file.name}: {error}")
+                    if address != file.addresses[-1]:
+                        self.note(f"{dataset}: {file.name}: {error}; trying the next address")
         raise FetchError(f"{dataset}: {file.name} could not be fetched. {'; '.join(problems)}{self._way_out(path)}")
 
     def file_away(self, dataset: str, files: Sequence[OfficialFile], where: Path) -> list[tuple[OfficialFile, str]]:
@@ -167,7 +168,8 @@ class Fetcher:
         if path.is_file() and not os.access(path.parent, os.W_OK):
             return nullcontext()  # a read-only folder whose file is only looked at
         waiting = f"waiting for another process that fetches {path.name}"
-        return held(path.with_name(f".{path.name}.lock"), lambda: self.note(waiting))
+        name = "-".join(path.relative_to(self.root).parts)
+        return held(self.root / ".locks" / name, lambda: self.note(waiting))
 
     def _check_present(self, dataset: str, path: Path, file: OfficialFile) -> str | None:
         """In words what the file that is there was held against; None where there is none, or where it was wrong."""
@@ -270,6 +272,7 @@ class Fetcher:
                 f"{dataset}: {source} is not the right {path.name} ({verdict.problem}). "
                 "If another version is what you want, --accept-checksum takes it with a warning"
             )
+        path.parent.mkdir(parents=True, exist_ok=True)
         check_space(path.parent, source.stat().st_size)
         part = _part(path)
         discard(part)
@@ -318,9 +321,7 @@ def with_zenodo_facts(file: OfficialFile, note: Callable[[str], None] = _quiet) 
 
 def check_room(fetcher: Fetcher, dataset: str, files: Iterable[OfficialFile]) -> None:
     """Raise DiskFull where the files that are still to come do not fit, before anything is fetched."""
-    folder = fetcher.root / dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    check_space(folder, sum(fetcher.to_fetch(dataset, file) or 0 for file in files))
+    check_space(_existing(fetcher.root), sum(fetcher.to_fetch(dataset, file) or 0 for file in files))
 
 
 def _copy(source: Path, part: Path) -> None:

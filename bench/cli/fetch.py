@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ def verify(names: tuple[str, ...], data_root: str | None) -> int:
     from bench.fetch import Fetcher
 
     root = root_of(data_root)
-    fetcher, wrong, seen = Fetcher(root), 0, 0
+    fetcher, wrong, lines = Fetcher(root), 0, []
     own = added.folders(root)
     for name in _chosen(names, everything=True):
         if name in own:
@@ -85,12 +85,14 @@ def verify(names: tuple[str, ...], data_root: str | None) -> int:
             there = [file for file in files if fetcher.state(name, file) == "present"]
             found = [(fetcher.path(name, file).name, *fetcher.verify(name, file)) for file in there]
             if names and not there:
-                click.echo(f"{name}: none of its {len(files)} files is in {root / name}")
+                click.echo(f"{name}: none of its {len(files)} official files is in {root}")
                 wrong += 1
         for what, is_right, words in found:
-            click.echo(f"{name:<18} {what:<30} {'ok,' if is_right else 'WRONG,'} {words}")
-            seen, wrong = seen + 1, wrong + (not is_right)
-    if not seen and not names:
+            lines.append((name, what, "ok" if is_right else "WRONG", words))
+            wrong += not is_right
+    for line in _aligned(lines) if lines else ():
+        click.echo(line)
+    if not lines and not names:
         click.echo(f"nothing to verify: no files in {root}")
     return 1 if wrong else 0
 
@@ -121,17 +123,24 @@ def needed(name: str, configs: list[Any]) -> list[OfficialFile]:
 
 
 def _list(chosen: dict[str, list[Any]], fetcher: Fetcher) -> int:
-    click.echo(f"{'data set':<18} {'file':<50} {'size':>9}  {'checksum':<9} {'there':<8} from")
+    lines = [("data set", "file", "size", "checksum", "there", "from")]
     for name in chosen:
         for file in registry.dataset(name).card.files:
             origin = f"{len(file.addresses)} address{'es' if len(file.addresses) > 1 else ''}"
+            origin = (origin if file.addresses else "by hand") + (f", for {file.variant}" if file.variant else "")
             there = {"present": "yes", "partial": "partly", "absent": "no"}[fetcher.state(name, file)]
-            click.echo(
-                f"{name:<18} {file.name:<50} {megabytes(file.size):>9}  {known_of(file):<9} {there:<8} "
-                f"{origin if file.addresses else 'by hand'}{f', for {file.variant}' if file.variant else ''}"
-            )
+            lines.append((name, file.name, megabytes(file.size), known_of(file), there, origin))
+    for line in _aligned(lines):
+        click.echo(line)
     click.echo(f"looked for in {fetcher.root}")
     return 0
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as their widest text."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _dry_run(chosen: dict[str, list[Any]], fetcher: Fetcher) -> int:

@@ -17,9 +17,11 @@ from PIL import Image
 
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, OfficialFile, Source, file_sha256
 from bench.datasets.dsprites import (
+    ARCHIVE,
     BUDGETS,
     DRAWN,
     LICENSE,
+    NAME,
     NOTES,
     DSpritesConfig,
     factor_space,
@@ -193,6 +195,7 @@ def find_scream_source(config: ScreamConfig, root: Path) -> Source:
     return Source("generated", note=f"background drawn here in place of the painting; sprites {DRAWN}")
 
 
+_ARCHIVE = replace(ARCHIVE, folder=NAME)
 _COLOR_CARD = DatasetCard(
     title="Color-dSprites",
     paper=_PAPER,
@@ -202,6 +205,7 @@ _COLOR_CARD = DatasetCard(
     source=find_source,
     budgets=BUDGETS,
     verified="construction against its definition, per pixel; sprites as dsprites",
+    files=(_ARCHIVE,),
     notes=f"The colour is uniform in [0.5, 1]³ for each image. {_RANDOM}{NOTES}",
 )
 _NOISY_CARD = replace(
@@ -216,7 +220,7 @@ _SCREAM_CARD = replace(
     summary="dSprites that invert random crops of Munch's The Scream, randomly tinted.",
     license=f"{LICENSE}; the painting is in the public domain",
     source=find_scream_source,
-    files=(PICTURE,),
+    files=(_ARCHIVE, PICTURE),
     notes=(
         "Background: (64 × 64 crop of the painting, reduced to fit 350 × 274, + colour uniform in [0, 1]³) / 2, new "
         "for each image; inverted where the sprite is. Official only where archive and painting are both there. "

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import queue
 import random
 import subprocess
 import sys
@@ -121,7 +122,7 @@ class Run:
 
     @property
     def names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        return sorted(path.name for path in self.folder.glob("*") if not path.name.startswith("."))
 
     @property
     def noted(self) -> dict:
@@ -257,6 +258,24 @@ def test_what_passes_is_waited_for(server, run, answer, waits):
     run(official(server, "/x"))
     assert run.waits == waits
     assert (run.folder / "x.bin").read_bytes() == CONTENT
+
+
+def test_without_a_network_nothing_is_waited_for(run, monkeypatch):
+    import socket
+
+    def fails(*arguments, **keywords):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    with pytest.raises(FetchError, match=r"nowhere.invalid: its name cannot be resolved \(is there a network\?\)$"):
+        run(OfficialFile("x.bin", ("http://nowhere.invalid/x",)))
+    assert run.waits == []
+
+
+def test_a_server_that_refuses_connections_is_named_in_a_few_words(run):
+    with pytest.raises(FetchError, match=r"127.0.0.1:1: .*Connection refused.* \(5 attempts\)$") as error:
+        run(OfficialFile("x.bin", ("http://127.0.0.1:1/x",)))
+    assert len(str(error.value)) < 200
 
 
 def test_waiting_doubles_and_ends(server, run):
@@ -485,7 +504,7 @@ def test_two_fetches_at_once_do_the_work_once(server, tmp_path):
     begun = threading.Event()
 
     def slowly(handler):
-        begun.wait(10)
+        begun.wait(60)
         body()(handler)
 
     server.answers["/x"] = slowly
@@ -497,14 +516,15 @@ def test_two_fetches_at_once_do_the_work_once(server, tmp_path):
         f"say(Fetcher(Path({str(tmp_path)!r}), note=say).fetch('toy', file))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first_lines: queue.Queue[str] = queue.Queue()
     for one in both:
-        if one.stdout.readline().startswith("waiting for another process"):
-            break  # the first line of either: only who waits has one before the file is there
-        pytest.fail("the first process ended before the server answered")
+        threading.Thread(target=lambda out=one.stdout: first_lines.put(out.readline()), daemon=True).start()
+    # the holder says nothing before the server answers, so the first line comes from the one that waits
+    assert first_lines.get(timeout=60).startswith("waiting for another process")
     begun.set()
-    last = sorted(one.communicate(timeout=60)[0].strip() for one in both)
-    assert [one.returncode for one in both] == [0, 0]
-    assert last[1].startswith("present")
+    assert [one.wait(timeout=60) for one in both] == [0, 0]
+    last = [first_lines.get(timeout=60), *(one.stdout.read() for one in both)]
+    assert sorted(line.split()[0] for line in last if line) == ["fetched", "present,"]
     assert server.count("/x") == 1
     assert (tmp_path / "toy/x.bin").read_bytes() == CONTENT
 
@@ -621,7 +641,7 @@ def test_a_read_only_folder_is_looked_at_and_left_alone(run, server, monkeypatch
     (run.folder / "x.bin").write_bytes(CONTENT)
     monkeypatch.setattr(fetch.os, "access", lambda path, mode: False)
     assert run(official(server, "/x")).startswith("present, sha256")
-    assert not list(run.folder.glob("*.lock"))
+    assert not (run.folder.parent / ".locks").exists()
 
 
 @pytest.mark.parametrize("damage", ["[1, 2]", "{", '{"x.bin": 5}', '{"x.bin": {"sha256": 1}}', "\x00", "[" * 100_000])
