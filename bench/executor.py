@@ -119,8 +119,7 @@ class _Queue:
         self.overdue: dict[str, str] = {}  # reason by hash of what was ended for its time
         for spec in specs:
             if self._is_free(spec.hash):
-                for left_behind in ("under-way", "progress.json", "retired"):  # by a call that was killed
-                    (self.store.artifacts(spec.hash) / left_behind).unlink(missing_ok=True)
+                self._clear(spec.hash)  # by a call that was killed
 
     def chosen(self) -> list[RunSpec]:
         """What to hand out now: a suspect alone, else all that no other call works on."""
@@ -145,8 +144,9 @@ class _Queue:
     def broken(self, error: BrokenProcessPool) -> Iterator[tuple[str, str]]:
         """Find out whose fault it was; (hash, status) of runs that are given up."""
         retired = [name for name in self.waiting if self._artifact(name, "retired").exists()]
-        for name in retired:
-            self._artifact(name, "retired").unlink(missing_ok=True)
+        marked = [name for name in self.waiting if self._is_marked(name)]
+        for name in {*retired, *marked}:
+            self._clear(name)
         if self.overdue:
             for name, reason in list(self.overdue.items()):
                 yield from self._give_up(name, reason)
@@ -157,11 +157,10 @@ class _Queue:
             name = self.suspects[0]
             self.breaks[name] += 1
             if self.breaks[name] == BREAKS_ALLOWED_ALONE:
-                yield from self._give_up(name, _killed(error))
+                yield from self._give_up(name, _died(error))
         else:
             # without a mark the workers died before any run began: then the first one alone, so that this ends
-            self.suspects = [name for name in self.waiting if self._artifact(name, "under-way").exists()]
-            self.suspects = self.suspects or list(self.waiting)[:1]
+            self.suspects = marked or list(self.waiting)[:1]
 
     def _give_up(self, name: str, reason: str) -> Iterator[tuple[str, str]]:
         """Store ``failed`` for a run whose process is gone, unless its row is there."""
@@ -182,6 +181,17 @@ class _Queue:
     def under_way(self) -> dict[str, dict[str, Any]]:
         """Progress of the runs that workers of this call are at."""
         return progress.read(self.store.root / "artifacts", list(self.waiting), call=os.getpid())
+
+    def _is_marked(self, name: str) -> bool:
+        """A worker of this call was at it; those of other calls leave marks, too."""
+        try:
+            return self._artifact(name, "under-way").read_text() == str(os.getpid())
+        except FileNotFoundError:
+            return False
+
+    def _clear(self, name: str) -> None:
+        for left_behind in ("under-way", "progress.json", "retired"):
+            self._artifact(name, left_behind).unlink(missing_ok=True)
 
     def _artifact(self, name: str, file: str) -> Path:
         return self.store.artifacts(name) / file
@@ -225,7 +235,7 @@ def _attempt(spec: RunSpec, options: Options) -> tuple[str, str]:
     folder = Store(options.folders.results).artifacts(spec.hash).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "under-way"
-    mark.touch()
+    mark.write_text(str(os.getppid()))
     leftovers = Leftovers()
     try:
         status = perform(spec, options)
@@ -237,7 +247,11 @@ def _attempt(spec: RunSpec, options: Options) -> tuple[str, str]:
     return spec.hash, status
 
 
-def _killed(error: BrokenProcessPool) -> str:
+def _died(error: BrokenProcessPool) -> str:
+    """The reason of a row whose process died, with what joblib knows of its end."""
     codes = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
-    how = f"{codes.group(1)}; out of memory?" if codes else "out of memory?"
-    return f"its worker process was killed {BREAKS_ALLOWED_ALONE} times while it ran alone ({how})"
+    how = codes.group(1) if codes else "SIGKILL"
+    times = f"{BREAKS_ALLOWED_ALONE} times while it ran alone"
+    if "EXIT" in how:
+        return f"its worker process ended {times} ({how})"
+    return f"its worker process was killed {times} ({how}; out of memory?)"

@@ -73,15 +73,23 @@ def read(artifacts: Path, hashes: Collection[str], call: int | None = None) -> d
     """Progress of the runs under way, by hash.
 
     Args:
-        call: only those that processes of the ``bench run`` with this process id work on.
+        call: only those that living workers of the ``bench run`` with this process id are at.
     """
     found = {}
     for name in hashes:
         with suppress(OSError, json.JSONDecodeError):
             facts = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
-            if call is None or facts["call"] == call:
+            if call is None or (facts["call"] == call and _lives(facts["pid"])):
                 found[name] = facts
     return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def warnings(folder: Path) -> list[str]:

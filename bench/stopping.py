@@ -58,8 +58,8 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def timed_out(seconds: float, facts: Mapping[str, Any]) -> str:
     """The reason of a row: how long, and where the run was (see ``bench.progress.Reporter``)."""
-    where = f"step {facts['step']} of {facts['n_steps']}" if facts.get("step") else f"phase '{facts['phase']}'"
-    return f"timed out after {clock(seconds)}, at {where}; more time: --timeout SECONDS --retry failed"
+    where = f"at step {facts['step']} of {facts['n_steps']}" if facts.get("step") else f"in phase '{facts['phase']}'"
+    return f"timed out after {clock(seconds)}, {where}; more time: --timeout SECONDS --retry failed"
 
 
 _watching: set[int] = set()
