@@ -1,0 +1,133 @@
+"""What every registered data set keeps to, at budget "smoke" from the source that needs no files."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from bench import registry
+from bench.opening import Folders, describe, open_dataset, resolve_source
+from bench.spec import BUDGETS
+
+DATASETS = registry.datasets()
+N = 6
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, cache):
+    return Folders(tmp_path_factory.mktemp("no data"), cache, tmp_path_factory.mktemp("results"))
+
+
+OPENED = {}
+
+
+def opened(name, folders):
+    """Config, container; skipped where the data set has no source without its official files."""
+    if name not in OPENED:
+        entry = DATASETS[name]
+        config = entry.config(**entry.card.budgets["smoke"])
+        try:
+            config, source = resolve_source(name, config, folders)
+        except FileNotFoundError:
+            pytest.skip("official files only")
+        OPENED[name] = config, open_dataset(name, config, source, folders)
+    return OPENED[name]
+
+
+def draws(container, view, n=2, state=None):
+    rng = np.random.default_rng(0)
+    if state is not None:
+        rng.bit_generator.state = state
+    return rng, list(islice(container.batches(view, N, rng), n))
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_absent_data_set_says_in_one_line_what_to_do(name, folders):
+    entry = DATASETS[name]
+    config = entry.config(**entry.card.budgets["smoke"])
+    try:
+        _, source = resolve_source(name, config, folders)
+        assert source.kind in ("generated", "bundled")
+    except FileNotFoundError as error:
+        text = str(error)
+        assert "\n" not in text
+        assert text.startswith(name)
+        assert "bench data fetch" in text
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_cards_have_every_budget_and_files_can_be_checked(name):
+    card = DATASETS[name].card
+    assert set(card.budgets) == set(BUDGETS)
+    for text in (card.title, card.paper, card.summary, card.license, card.verified):
+        assert text.strip()
+    for file in card.files:
+        assert file.addresses or file.by_hand, file.name
+        assert not any(character in file.name for character in "\\:"), file.name
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_batches_are_floats_of_the_described_shape_and_their_index_is_in_range(name, folders):
+    config, container = opened(name, folders)
+    info = describe(name, config)
+    for view in info.views:
+        spec = container.spec(view)
+        assert spec.observation_shape == info.observation_shape
+        _, (draw, _) = draws(container, view)
+        assert draw.x.shape == (N, spec.n_frames, *info.observation_shape)
+        assert draw.x.dtype == torch.float32
+        if len(info.observation_shape) == 3:
+            assert draw.x.min() >= 0
+            assert draw.x.max() <= 1
+        assert draw.x.std() > 0
+        assert draw.index.shape == (N,)
+        assert draw.index.min() >= 0
+        assert draw.index.max() < spec.n_train
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_batches_follow_the_generator_alone(name, folders):
+    _, container = opened(name, folders)
+    for view in container.info.views:
+        rng, first = draws(container, view)
+        state = rng.bit_generator.state
+        following = draws(container, view, n=1, state=state)[1][0]
+        again = draws(container, view, n=3)[1]
+        for a, b in zip([*first, following], again, strict=True):
+            assert torch.equal(a.x, b.x)
+            assert torch.equal(a.index, b.index)
+        assert not torch.equal(first[0].x, first[1].x)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_labelled_rows_have_factors_within_their_sizes(name, folders):
+    _, container = opened(name, folders)
+    space = container.info.factors
+    for view in container.info.views:
+        drawn = container.labelled(200, np.random.default_rng(1), view=view)
+        assert drawn.x.shape[2:] == container.info.observation_shape
+        assert drawn.factors.shape == (*drawn.x.shape[:2], len(space.names))
+        assert drawn.factors.dtype == (np.int64 if space.is_discrete else np.float64)
+        for i, (size, kind) in enumerate(zip(space.sizes, space.kinds, strict=True)):
+            column = drawn.factors[..., i]
+            assert np.isfinite(column).all()
+            if kind != "continuous":
+                assert 0 <= column.min() <= column.max() < size, space.names[i]
+                assert (column == np.round(column)).all()
+        again = container.labelled(200, np.random.default_rng(1), view=view)
+        np.testing.assert_array_equal(drawn.x, again.x)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in DATASETS.items() if describe(name, entry.config()).has_grid])
+def test_a_grid_renders_any_cell_and_refuses_others(name, folders):
+    _, container = opened(name, folders)
+    space = container.info.factors
+    cells = np.random.default_rng(2).integers(space.sizes, size=(5, len(space.sizes)))
+    first, second = (container.render(cells, np.random.default_rng(seed)) for seed in (0, 1))
+    assert first.shape == (5, *container.info.observation_shape)
+    assert first.dtype == np.uint8
+    assert (first != second).any() == container.info.render_is_random
+    cells[3, 0] = space.sizes[0]
+    with pytest.raises(ValueError, match=f"factor '{space.names[0]}' has values 0 … {space.sizes[0] - 1}"):
+        container.render(cells, np.random.default_rng(0))
