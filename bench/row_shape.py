@@ -133,6 +133,11 @@ def _in_training(training: Mapping[str, Any]) -> Iterator[str]:
     for name in ("n_steps", "n_parameters"):
         if not is_count(training.get(name), 0):
             yield f"training: {name} is {shown(training.get(name))}, not a whole number"
+    yield from in_curves(training)
+
+
+def in_curves(training: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the curve and the scores on the way, of a row or of a checkpoint."""
     curve, scores = training.get("curve"), training.get("scores")
     lists = list(curve.values()) if isinstance(curve, dict) else [None]
     if not all(isinstance(one, list) and all(v is None or is_number(v) for v in one) for one in lists):

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import checkpoint
+from bench import checkpoint, row_shape
 from bench.adam import Adam
 from bench.api import Batch, Method, MethodConfig
+from bench.messages import one_line
 from bench.randomness import global_states, set_global_states
 
 
@@ -78,6 +79,23 @@ def _nobody(text: str) -> None:
     """Hears what is noticed where no one listens."""
 
 
+def _training_of(facts: Any, n_steps: int) -> Training:
+    """What a checkpoint says of its training.
+
+    Raises:
+        ValueError: another number of steps than this training has, or what no row could hold.
+    """
+    wrong = row_shape.unstorable(facts) or next(row_shape.in_curves(facts), "")
+    if wrong:
+        raise ValueError(wrong)
+    done = Training(**facts)
+    if not row_shape.is_count(done.step, 0) or done.step > n_steps:
+        raise ValueError(f"{row_shape.shown(done.step)} steps done of {n_steps}")
+    if "step" not in done.curve or not all(row_shape.is_number(v) and v >= 0 for v in (done.seconds, done.waiting)):
+        raise ValueError("its curve or its times are no numbers")
+    return done
+
+
 def make_optimizers(method: Method, config: MethodConfig) -> dict[str, torch.optim.Optimizer]:
     """The method's own optimisers, and Adam (fused) for every player it declares none for; in the players' order."""
     own = method.optimizers()
@@ -134,12 +152,16 @@ class Trainer:
             checkpoint.load_optimizers(self.optimizers, tensors)
             self.generator.set_state(tensors["generator"])
             self.rng.bit_generator.state = facts["rng"]
-            self.done = Training(**facts["training"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise checkpoint.CorruptCheckpoint(f"{self.path}: {error}") from None
-        self.global_states = {name: t for name, t in tensors.items() if name.startswith("global/")}
-        device = self.generator.device
-        self.sums = {name[5:]: t.to(device) for name, t in tensors.items() if name.startswith("sums/")}
+            self.done = _training_of(facts["training"], self.config.n_steps)
+            self.global_states = {name: t for name, t in tensors.items() if name.startswith("global/")}
+            if "global/cpu" in self.global_states:
+                torch.Generator().set_state(self.global_states["global/cpu"])
+            device = self.generator.device
+            self.sums = {name[5:]: t.to(device) for name, t in tensors.items() if name.startswith("sums/")}
+            if any(total.numel() != 1 or not total.is_floating_point() for total in self.sums.values()):
+                raise ValueError("a sum under way is not a number")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+            raise checkpoint.CorruptCheckpoint(f"{self.path}: {one_line(error, 300)}") from None
         return True
 
     def save(self) -> None:
