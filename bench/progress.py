@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.processes import lives
 from bench.spec import RunSpec
 
 TRAINING_SHARE = 0.85  # of a run; encoding and scoring are the rest
@@ -79,17 +80,9 @@ def read(artifacts: Path, hashes: Collection[str], call: int | None = None) -> d
     for name in hashes:
         with suppress(OSError, json.JSONDecodeError):
             facts = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
-            if call is None or (facts["call"] == call and _lives(facts["pid"])):
+            if call is None or (facts["call"] == call and lives(facts["pid"])):
                 found[name] = facts
     return found
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def warnings(folder: Path) -> list[str]:

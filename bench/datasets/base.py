@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from bench.whole_files import written_whole
 
 FactorKind = Literal["categorical", "ordinal", "cyclic", "continuous"]
 SourceKind = Literal["official", "generated", "bundled", "user"]
@@ -183,16 +182,8 @@ class DataStore:
         digest = hashlib.sha256(f"{self.key}|{name}".encode()).hexdigest()[:20]
         path = self.cache / f"{digest}-{name}.npy"
         if not path.exists():
-            self.cache.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=self.cache, suffix=".part")
-            os.close(handle)
-            try:
-                write(Path(partial))
-                os.replace(partial, path)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    os.unlink(partial)
-                raise
+            with written_whole(path) as partial:
+                write(partial)
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError):

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.whole_files import written_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -121,7 +123,8 @@ def save(figure: Figure, stem: Path, formats: tuple[str, ...] = FORMATS) -> list
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     for path, form in zip(paths, formats, strict=True):
-        figure.savefig(path, format=form, metadata=undated.get(form))
+        with written_whole(path) as partial:
+            figure.savefig(partial, format=form, metadata=undated.get(form))
     return paths
 
 
