@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bench.datasets.base import OfficialFile
-from bench.datasets.official import note_sha256
 from bench.locks import held
 from bench.store import write_atomically
 
@@ -69,7 +68,6 @@ def examine(path: Path, file: OfficialFile, received: Received | None = None) ->
         )
     digests, size = _digests(path), path.stat().st_size
     sha256 = digests["sha256"]
-    note_sha256(path, sha256)
     if received is not None and received.basis == BY_HAND and received.sha256 == sha256:
         return Verdict(sha256, BY_HAND, warning=received.warning)
     known = {name: getattr(file, name) for name in ("sha256", "md5") if getattr(file, name)}

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from bench.archives import is_archive, unpack
 from bench.checksums import BY_HAND, FIRST_USE, Ledger, Received, Verdict, examine, unpacked_name
 from bench.datasets.base import OfficialFile
-from bench.datasets.official import place
+from bench.datasets.official import note_sha256, place
 from bench.download import (
     DiskFull,
     Patience,
@@ -159,6 +159,7 @@ class Fetcher:
         verdict = examine(path, file, received)
         if verdict.problem:
             return False, verdict.problem
+        note_sha256(path, verdict.sha256)
         if received is None and verdict.basis == FIRST_USE:
             size = "size as recorded, but " if file.size is not None else ""
             return True, f"{size}no checksum is recorded to hold it against{_warned(verdict)}"
@@ -185,7 +186,7 @@ class Fetcher:
             )
             return None
         if (received is None or verdict.problem) and os.access(path.parent, os.W_OK):
-            self._take(ledger, path.name, verdict, "found there")
+            self._take(path, verdict, "found there")
         return f"present, {_in_words(verdict, file, known=received is not None)}"
 
     def _retrieve(self, dataset: str, path: Path, file: OfficialFile, address: str) -> str:
@@ -219,11 +220,13 @@ class Fetcher:
         pooch.retrieve(address, strict, fname=path.name, path=path.parent, downloader=bring)
         _sync_folder(path.parent)
         verdict = outcome[0]
-        self._take(ledger, path.name, verdict, address)
+        self._take(path, verdict, address)
         return f"fetched from {host(address)}, {_in_words(verdict, file)}"
 
-    def _take(self, ledger: Ledger, name: str, verdict: Verdict, origin: str) -> None:
+    def _take(self, path: Path, verdict: Verdict, origin: str) -> None:
         """Note what was taken, from where, and how it differs from what is recorded."""
+        ledger, name = Ledger(path.parent), path.name
+        note_sha256(path, verdict.sha256)
         if verdict.problem:
             self.note(f"{name} is taken although it is not as recorded ({verdict.problem}); noted in {ledger.path}")
         elif verdict.warning:
@@ -284,7 +287,7 @@ class Fetcher:
                 part.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
-        self._take(ledger, path.name, verdict, str(source))
+        self._take(path, verdict, str(source))
         return f"filed from {source}, {_in_words(verdict, file)}"
 
 

@@ -596,6 +596,7 @@ def test_a_file_obtained_by_hand_is_found_checked_and_copied(run, tmp_path, name
     (place / "other").write_bytes(OTHER)
     ((_, outcome),) = run.fetcher.file_away("toy", [BY_HAND], place.parent if as_folder else place / name)
     assert "filed from" in outcome
+    assert sorted(path.name for path in place.iterdir()) == sorted([name, "other"])  # nothing is left in Downloads
     assert (run.folder / "x.bin").read_bytes() == CONTENT
     assert (place / name).exists()
     assert run(BY_HAND) == "present, sha256 as recorded"
