@@ -62,6 +62,8 @@ def examine(folders: Folders, device: str = "auto", self_test: bool = True) -> I
     for name, check in checks:
         try:
             yield check()
+        except UsageError as error:  # it says itself what to do
+            yield Check(name, "broken", str(error))
         except Exception as error:  # a doctor who collapses at the first finding is no help
             what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             advice = "install again with `make setup`, or see the message"

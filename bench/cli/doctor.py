@@ -30,6 +30,10 @@ def command(devices: str, self_test: bool, as_json: bool, results: str, data_roo
     from bench.doctor import Check, examine, is_sound
     from bench.opening import Folders
 
+    if devices != "auto":
+        from bench.grid import resolve_devices
+
+        resolve_devices(devices, None, 1)  # a device that is not there is a slip of the caller's, not of the machine
     started = time.perf_counter()
     done: list[Check] = []
     for check in examine(Folders.from_environment(results, data_root), devices, self_test):

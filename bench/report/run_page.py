@@ -251,7 +251,8 @@ def _parameters(
     """(kind, name, [(parameter, value, its default where it is another)]) of method and data set."""
     found = []
     for kind in ("method", "dataset"):
-        default = defaults(kind, spec[kind], spec["budget"]) if defaults else {}
+        of_codes = spec["view"] == "codes"  # whose method may share the name of one that is registered
+        default = defaults(kind, spec[kind], spec["budget"]) if defaults and not of_codes else {}
         lines = []
         for name, value in spec[f"{kind}_params"].items():
             usual = default.get(name, value)

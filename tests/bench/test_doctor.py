@@ -156,7 +156,7 @@ def test_an_outside_package_that_cannot_be_loaded_is_broken(monkeypatch):
     assert (found.state, "'x' cannot be loaded" in found.text) == ("broken", True)
 
 
-def test_an_unknown_device_is_broken_not_a_traceback(tmp_path):
-    *_, training = doctor.examine(Folders(tmp_path, tmp_path, tmp_path), "cuda:99")
-    assert (training.name, training.state) == ("training", "broken")
-    assert "no device 'cuda:99' here" in training.text
+def test_an_unknown_device_is_one_line_and_exit_2(capsys, tmp_path):
+    code, out, err = call(capsys, "--devices", "cuda:99", "--results", tmp_path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no device 'cuda:99' here" in err
