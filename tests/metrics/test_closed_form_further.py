@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metrics.independence import latent_information, sparsity, total_correlation, wasserstein_correlation
+from metrics.infomec import infomec
 from metrics.information_gaps import dcimig, jemmig, mig_sup
 from metrics.irs import irs
 from metrics.linear import linear_r2, mcc_held_out, mcc_linear
@@ -108,3 +109,25 @@ def test_a_constant_factor_is_named(metric):
 def test_one_latent_has_no_dependence_to_speak_of(metric):
     with pytest.raises(ValueError, match=rf"{metric.__name__}: needs at least two rows of at least two latents"):
         metric(np.ones((5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("codes", "modularity", "compactness"),
+    [
+        pytest.param(CODES, 1.0, 1.0, id="one latent per factor"),
+        pytest.param(np.hstack([CODES, CODES]), 1.0, 1 / 3, id="two latents per factor: (1/2 - 1/4) / (1 - 1/4)"),
+        pytest.param(
+            np.column_stack([4 * GRID[:, 0] + GRID[:, 1], GRID[:, 0]]) * 1.0, 0.5, 0.5, id="one latent knows both"
+        ),
+    ],
+)
+def test_infomec_of_quantised_codes_in_closed_form(codes, modularity, compactness):
+    found = infomec(codes, GRID, is_discrete=True, rng=np.random.default_rng(0))
+    assert found["infomec/modularity"] == pytest.approx(modularity)
+    assert found["infomec/compactness"] == pytest.approx(compactness)
+    assert found["infomec/explicitness"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_infomec_leaves_out_latents_of_a_twentieth_of_the_largest_range():
+    codes = np.hstack([CODES, CODES[:, :1] / 21])
+    assert infomec(codes, GRID, rng=np.random.default_rng(0))["infomec/active"] == 2
