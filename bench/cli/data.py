@@ -8,6 +8,7 @@ import click
 
 from bench import registry, selection
 from bench.cli.add import command as add
+from bench.cli.completion import one_of
 from bench.cli.fetch import fetch, megabytes, needed, verify
 from bench.cli.options import data_root_option, picture_path
 from bench.registry import UsageError
@@ -70,7 +71,7 @@ def _files_in_words(name: str, config: Any, fetcher: Any) -> str:
 
 
 @command.command("show")
-@click.argument("dataset", metavar="NAME[key=value]")
+@click.argument("dataset", metavar="NAME[key=value]", shell_complete=one_of("datasets"))
 @click.option("--output", "-o", metavar="FILE", help="Where to write the picture. [default: NAME.png]")
 @click.option("--budget", default="smoke", show_default=True, help="Whose sizes to use; smoke opens fastest.")
 @click.option("--seed", default=0, show_default=True, help="Which observations are shown.")

@@ -42,6 +42,7 @@ def complete(*words):
         (("table", "--metrics", "dci[gbt]/comp"), ["dci[gbt]/completeness"]),
         (("table", "--methods", "random"), ["random_codes"]),
         (("show", "natural_"), ["natural_sprites"]),
+        (("data", "show", "natural_"), ["natural_sprites"]),
         (("list", "me"), ["methods", "metrics"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
         (("mer",), ["merge"]),
