@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -375,6 +376,15 @@ def test_a_grid_on_added_sequences_offers_all_its_views(root, cache, tmp_path):
     folders = Folders(root, cache, tmp_path / "results")
     grid = build(Request("slowvae,betavae", "walks", (0,), "smoke"), folders, "cpu")
     assert [(spec.method, spec.view) for spec in grid.runs] == [("slowvae", "pairs"), ("betavae", "images")]
+
+
+def test_the_lines_of_the_readme_make_a_data_set(root, cache):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    code = text.partition("## Your own data")[2].partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "README.md", "exec"), {})
+    data, source, _ = opened(root, cache, "shelf")
+    assert source.kind == "user"
+    assert look_at(data, "shelf") == "500 images of 3 × 64 × 64; factors: hue 5, angle 7"
 
 
 def test_the_function_is_where_a_user_looks_for_it(root):
