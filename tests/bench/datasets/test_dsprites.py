@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 import pickle
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -250,9 +249,8 @@ def test_the_archive_is_what_the_grid_shows(tmp_path, monkeypatch):
 
 
 def test_either_archive_is_found_and_the_checked_one_comes_first(tmp_path):
-    npz = write(tmp_path / "dsprites" / f"{BASE}.npz")
+    write(tmp_path / "dsprites" / f"{BASE}.npz")
     first = CARD.source(DSpritesConfig(), tmp_path)
-    shutil.copy(npz, tmp_path / "copy")
     write(tmp_path / "dsprites" / f"{BASE}.hdf5")
     second = CARD.source(DSpritesConfig(source="official"), tmp_path)
     assert (first.kind, second.kind) == ("official", "official")
