@@ -44,7 +44,7 @@ class KittiMasksConfig:
 
     max_delta_t: int = 5
     source: str = "auto"
-    n_sequences: int = 3_400
+    n_sequences: int = 3_100
 
     def __post_init__(self) -> None:
         check_choice(NAME, "source", self.source, ("auto", "official", "generated"))
@@ -84,9 +84,9 @@ CARD = DatasetCard(
     source=find_source,
     budgets={
         "smoke": {"n_sequences": 24},
-        "quick": {"n_sequences": 800},
-        "standard": {"n_sequences": 1_700},
-        "paper": {"n_sequences": 3_400},
+        "quick": {"n_sequences": 750},
+        "standard": {"n_sequences": 1_500},
+        "paper": {"n_sequences": 3_100},
     },
     verified="official layout against a file written by the tests; steps of the generated figures against their laws",
     files=(FILE,),

@@ -73,13 +73,13 @@ def _visit(rng: np.random.Generator) -> np.ndarray:
 def _start(rng: np.random.Generator) -> tuple[float, float, float, int]:
     """x, y and area of the whole figure at first sight, and for how many frames it stays.
 
-    Real pedestrians cut by the authors' windows (523 tracks of the KITTI tracking labels): area of the whole figure
-    log-normal around 95 pixels, 5 % to 95 % from 30 to 280; the nearer, the lower in the picture; tracks of 23 frames
-    in the median and 30 in the mean.
+    So that tracks resemble real pedestrians cut by the authors' windows (15,591 frames in 523 tracks of the KITTI
+    tracking labels, boxes filled to 55 %): 30 frames in the mean, visible area 96 pixels in the median and 350 at 95 %,
+    18 % of the frames cut by the window; the nearer a person, the lower in the picture.
     """
-    area = np.clip(np.exp(rng.normal(np.log(95), 0.65)), MIN_AREA, LARGEST)
+    area = np.clip(np.exp(rng.normal(np.log(70), 0.6)), MIN_AREA, LARGEST)
     y = 30 + 0.4 * np.sqrt(area / _FILL) + rng.normal(0, 1.5)
-    length = 2 + int(np.exp(rng.normal(np.log(28), 0.9)))
+    length = 2 + int(np.exp(rng.normal(np.log(35), 0.9)))
     return rng.uniform(0, SIDE), y, float(area), min(length, 200)
 
 
