@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from bench import checkpoint
+from bench.adam import Adam
 from bench.api import DataSpec, Method, MethodConfig
 from bench.datasets.containers import Draw
 from bench.grid import resolve_precision
@@ -107,23 +109,32 @@ class WithDropout(Method):
         return {"loss": (nn.functional.dropout(self.map(batch.x), 0.5) ** 2).mean()}
 
 
-def dropout_trainer(path):
+def dropout_trainer(path, method):
     def batches(rng):
         while True:
             yield Draw(torch.from_numpy(rng.random((8, 4), dtype=np.float32)), torch.zeros(8, dtype=torch.int64))
 
-    torch.manual_seed(0)
+    torch.manual_seed(0), np.random.seed(0), random.seed(0)  # noqa: NPY002
     rng, generator = np.random.default_rng(0), torch.Generator()
-    return Trainer(WithDropout(), QuadraticConfig(), batches, rng, generator, "float32", path)
+    return Trainer(method(), QuadraticConfig(), batches, rng, generator, "float32", path)
 
 
-def test_dropout_resumes_bit_equal_too(tmp_path):
-    whole = dropout_trainer(tmp_path / "whole.safetensors")
+class WithOtherNoise(WithDropout):
+    """Draws from numpy's and Python's global generators, normal draws that come in pairs among them."""
+
+    def losses(self, batch, generator, player="model"):
+        noise = np.random.randn() + random.gauss(0, 1)  # noqa: NPY002
+        return {"loss": ((self.map(batch.x) + noise) ** 2).mean()}
+
+
+@pytest.mark.parametrize("method", [WithDropout, WithOtherNoise])
+def test_draws_from_global_generators_resume_bit_equal_too(tmp_path, method):
+    whole = dropout_trainer(tmp_path / "whole.safetensors", method)
     whole.run(Schedule(log_every=5))
-    first = dropout_trainer(tmp_path / "parts.safetensors")
+    first = dropout_trainer(tmp_path / "parts.safetensors", method)
     with pytest.raises(Interrupted):
         first.run(Schedule(log_every=5), should_stop=lambda: first.done.step == 4)
-    second = dropout_trainer(tmp_path / "parts.safetensors")
+    second = dropout_trainer(tmp_path / "parts.safetensors", method)
     second.restore()
     second.run(Schedule(log_every=5))
     assert torch.equal(whole.method.map.weight, second.method.map.weight)
@@ -228,6 +239,44 @@ def test_players_move_in_order_and_only_their_own_parameters(tmp_path):
     assert set(trainer.done.curve) == {"step", "generator/loss", "critic/loss"}
 
 
+def adam_after(steps, optimizer):
+    """Weights and state after some steps on a network with 4-D weights, the optimiser made anew in the middle."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 2)).to(memory_format=torch.channels_last)
+    adam = optimizer(network.parameters(), lr=1e-2, fused=True)
+    for step in range(steps):
+        if step == steps // 2:
+            state = adam.state_dict()
+            adam = optimizer(network.parameters(), lr=1e-2, fused=True)
+            adam.load_state_dict(state)
+        adam.zero_grad(set_to_none=True)
+        network(torch.randn(4, 1, 8, 8)).pow(2).sum().backward()
+        adam.step()
+    state = adam.state_dict()["state"]
+    return [*network.parameters(), *(state[i][key] for i in state for key in sorted(state[i]))]
+
+
+def test_adam_is_torchs_adam_to_the_bit():
+    ours, theirs = adam_after(6, Adam), adam_after(6, torch.optim.Adam)
+    assert len(ours) == len(theirs) == 16
+    for i, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert torch.equal(one, other), i
+
+
+class InPlace(Quadratic):
+    def losses(self, batch, generator, player="model"):
+        batch.x.mul_(0.5)
+        return super().losses(batch, generator)
+
+
+def test_a_batch_changed_in_place_is_noticed(tmp_path):
+    told = []
+    quadratic_trainer(tmp_path / "a.safetensors").run(Schedule(log_every=5), notice=told.append)
+    assert not told
+    quadratic_trainer(tmp_path / "b.safetensors", InPlace()).run(Schedule(log_every=5), notice=told.append)
+    assert set(told) == {"changed its batch in place"}
+
+
 class OwnCritic(TwoPlayers):
     def optimizers(self):
         return {"critic": torch.optim.SGD(self.critic.parameters(), lr=0.5)}
@@ -274,6 +323,7 @@ folders = Folders.from_environment(results)
 request = Request("slowvae[n_steps=12,batch_size=4]", "natural_sprites[n_pairs=64]", (0,), "smoke", metrics=("mcc",))
 grid = build(request, folders, "cpu")
 print(perform(grid.runs[0], Options(folders, metrics=("mcc",), checkpoint_seconds=0.0 if kill_at % 2 else 0.3)))
+assert "torch._dynamo" not in sys.modules, "torch's compiler was imported, which takes seconds"
 """
 
 
