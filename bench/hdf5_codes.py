@@ -46,7 +46,7 @@ def read(path: Path) -> CodesFile:
                 return _names(path, found)
             check_plausible(path, key, found.shape, found.dtype)
             if found.size:
-                _check_stored(path, f"{path}: {one_line(key)}", found)
+                check_stored(path, f"{path}: {one_line(key)}", found)
             return np.asarray(found[()])
 
         return collect(path, list(file), load, _n_train(path, file))
@@ -76,7 +76,7 @@ def _names(path: Path, found: h5py.Dataset) -> np.ndarray:
     return np.array(names, dtype=str)
 
 
-def _check_stored(path: Path, where: str, found: h5py.Dataset) -> None:
+def check_stored(path: Path, where: str, found: h5py.Dataset) -> None:
     """Raise UsageError unless the file holds all that the array claims, in a form that cannot fill the memory."""
     claimed, there = npy.count_bytes(found.shape, found.dtype), path.stat().st_size
     stored = int(found.id.get_storage_size())
