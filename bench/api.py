@@ -110,7 +110,9 @@ class Method(nn.Module):
     - ``encode(x) -> (batch, time, n_latents)``: posterior means, float32; the suite calls it in eval mode, without
       gradients and without autocast;
     - ``decode(codes) -> (n, *observation)`` in [0, 1] from codes (n, n_latents);
-    - ``log_weights``, ``parts``, ``sample_prior``, ``generate``, ``transform``, ``infer_amounts``: see docs/adding.md;
+    - ``log_weights(x, n_samples, generator) -> (n, n_samples)``: log p(x, z) - log q(z|x) in nats of frames x
+      (n, *observation), for the evidence lower bound and its importance-weighted form;
+    - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``.
     """

@@ -18,6 +18,7 @@ from bench.datasets.base import DataInfo, DataStore
 from bench.randomness import EVALUATION_SEED, stream, torch_stream
 from metrics.protocols import Protocol
 
+N_WEIGHTS = 16  # samples of the importance-weighted bound
 CHUNK = 256  # frames encoded at once: larger only costs memory on a CPU
 
 
@@ -34,6 +35,7 @@ def available(method: type[Method], info: DataInfo) -> set[str]:
         names = {"codes", "codes_test"} if hasattr(method, "encode") else set()
     if hasattr(method, "encode") and hasattr(method, "decode"):
         names |= {"observations", "reconstructions"}
+    names |= {name for name in ("log_weights", "latent_kl") if hasattr(method, name)}
     return names
 
 
@@ -141,6 +143,8 @@ class Evidence:
             "factor_sizes": lambda: np.array(self.data.info.factors.sizes),
             "grid_codes": self._grid_codes,
             "sampler": lambda: self._sample,
+            "log_weights": self._log_weights,
+            "latent_kl": self._latent_kl,
         }
 
     @property
@@ -151,6 +155,22 @@ class Evidence:
     def _held_out(self) -> np.ndarray:
         frames = self.x[self.protocol.n_draw :][: self.n_shown]
         return to_observations(frames, torch.device("cpu")).numpy()
+
+    @torch.inference_mode()
+    def _log_weights(self) -> np.ndarray:
+        generator = torch_stream(EVALUATION_SEED, self.dataset_id, "log weights", self.device)
+        self.method.eval()
+        pieces = [
+            self.method.log_weights(x.to(self.device), N_WEIGHTS, generator).cpu()  # type: ignore[operator]
+            for x in torch.from_numpy(self._held_out()).split(CHUNK)
+        ]
+        return torch.cat(pieces).numpy()
+
+    @torch.inference_mode()
+    def _latent_kl(self) -> np.ndarray:
+        self.method.eval()
+        frames = torch.from_numpy(self._held_out())
+        return torch.cat([self.method.latent_kl(x.to(self.device)).cpu() for x in frames.split(CHUNK)]).numpy()  # type: ignore[operator]
 
     def _grid_codes(self) -> np.ndarray:
         """Codes of every cell, C order of the factor tuple; rendered and encoded in pieces, frames never kept."""

@@ -6,10 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from bench.api import DataSpec, Method, MethodConfig
 from methods.networks import GaussianVAE, kaiming_linear_and_conv, slowvae_network
+from methods.objectives import (
+    LOG_2_PI,
+    bernoulli_nll_per_frame,
+    gaussian_kl,
+    gaussian_log_density,
+    sample_gaussian,
+)
 from methods.parameters import check_at_least, check_one_of, check_training
 from methods.study_networks import study_network, xavier_uniform
 
@@ -56,6 +64,22 @@ class ImageVAE(Method):
     def decode(self, codes: Tensor) -> Tensor:
         """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
         return self.model.decode(codes)
+
+    def log_weights(self, x: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) - log q(z|x) in nats, (n, n_samples), of frames x (n, *observation) and samples z ~ q(z|x)."""
+        mean, log_var = self.model.posterior(x)
+        found = []
+        for _ in range(n_samples):
+            z = sample_gaussian(mean, log_var, generator)
+            prior = -0.5 * (z**2 + LOG_2_PI).sum(-1)
+            likelihood = -bernoulli_nll_per_frame(self.model.logits(z), x)
+            found.append(likelihood + prior - gaussian_log_density(z, mean, log_var))
+        return torch.stack(found, dim=1)
+
+    def latent_kl(self, x: Tensor) -> Tensor:
+        """KL(q(z_j|x) ‖ N(0, 1)) in nats, (n, n_latents), of frames x (n, *observation)."""
+        mean, log_var = self.model.posterior(x)
+        return gaussian_kl(mean[..., None], log_var[..., None])
 
 
 def deterministic_encoder(network: Network, observation_shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:

@@ -21,6 +21,11 @@ def sample_gaussian(mean: Tensor, log_var: Tensor, generator: torch.Generator) -
     return mean + (0.5 * log_var).exp() * noise
 
 
+def bernoulli_nll_per_frame(logits: Tensor, frames: Tensor) -> Tensor:
+    """-log p(frame | logits) of each frame, (n,): what ``bernoulli_nll`` is the mean of."""
+    return binary_cross_entropy_with_logits(logits, frames, reduction="none").flatten(1).sum(1)
+
+
 def bernoulli_nll(logits: Tensor, frames: Tensor) -> Tensor:
     """-log p(frames | logits) of shape (), summed over each frame's channels and pixels, averaged over frames.
 

@@ -18,6 +18,7 @@ from methods.objectives import (
     sample_gaussian,
 )
 from methods.slowvae import SlowVAE, SlowVAEConfig, pair_terms
+from methods.vae import VAE, VAEConfig
 
 
 def draws(*shape, seed=0):
@@ -198,3 +199,19 @@ def test_terms_ignore_autocast():
     for name, value in expected.items():
         assert inside[name].dtype == torch.float32
         assert torch.equal(inside[name], value), name
+
+
+def test_log_weights_average_to_the_elbo_of_the_loss():
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(n_latents=3), DataSpec((1, 64, 64), n_frames=1, n_train=9))
+    x = torch.rand(4, 1, 64, 64)
+    with torch.no_grad():
+        weights = vae.log_weights(x, 200, torch.Generator().manual_seed(1))
+        losses = [
+            vae.losses(Batch(x[:, None], torch.arange(4), 0, 1), torch.Generator().manual_seed(seed))["loss"]
+            for seed in range(50)
+        ]
+        mean, log_var = vae.model.posterior(x)
+        torch.testing.assert_close(vae.latent_kl(x).sum(1), gaussian_kl(mean, log_var))
+    assert weights.shape == (4, 200)
+    assert weights.mean().item() == pytest.approx(-torch.stack(losses).mean().item(), abs=1.0)

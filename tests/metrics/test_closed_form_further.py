@@ -7,6 +7,7 @@ from metrics.independence import latent_information, sparsity, total_correlation
 from metrics.infomec import infomec
 from metrics.information_gaps import dcimig, jemmig, mig_sup
 from metrics.irs import irs
+from metrics.likelihood import elbo, latent_kl
 from metrics.linear import linear_r2, mcc_held_out, mcc_linear
 
 GRID = np.stack(np.meshgrid(range(4), range(4), indexing="ij"), -1).reshape(-1, 2)  # all pairs, once
@@ -131,3 +132,23 @@ def test_infomec_of_quantised_codes_in_closed_form(codes, modularity, compactnes
 def test_infomec_leaves_out_latents_of_a_twentieth_of_the_largest_range():
     codes = np.hstack([CODES, CODES[:, :1] / 21])
     assert infomec(codes, GRID, rng=np.random.default_rng(0))["infomec/active"] == 2
+
+
+def test_bounds_of_a_linear_gaussian_model():
+    # z ~ N(0, 1), x = z + N(0, 1) noise, q(z|x) = N(x / 2, s²): log p(x) = log N(x; 0, 2), ELBO = log p(x) - KL(q ‖ p)
+    def log_normal(x, mean, variance):
+        return -0.5 * (np.log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
+
+    x, s2 = RNG.normal(size=(400, 1)) * np.sqrt(2), 1.0
+    z = x / 2 + np.sqrt(s2) * RNG.normal(size=(400, 2_000))
+    weights = log_normal(x, z, 1.0) + log_normal(z, 0.0, 1.0) - log_normal(z, x / 2, s2)
+    evidence = log_normal(x, 0.0, 2.0).mean()
+    gap = 0.5 * (s2 / 0.5 - 1 - np.log(s2 / 0.5))  # the exact posterior has variance 1/2
+    found = elbo(weights)
+    assert found["elbo"] == pytest.approx(evidence - gap, abs=0.01)
+    assert found["elbo/weighted"] == pytest.approx(evidence, abs=0.01)
+
+
+def test_kl_of_latents_counts_those_in_use():
+    kl = np.array([[1.0, 0.0, 0.02], [3.0, 0.01, 0.0]])
+    assert latent_kl(kl) == {"latent_kl/total": pytest.approx(2.015), "latent_kl/active": 1.0}
