@@ -115,6 +115,9 @@ def module_tensors(module: nn.Module) -> dict[str, Tensor]:
 def load_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy ``model/…`` into the module in place, keeping the memory format that its parameters have."""
     state = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
+    for name, tensor in module.state_dict().items():
+        if name in state and state[name].dtype != tensor.dtype:
+            raise CorruptCheckpoint(f"the checkpoint is of another network: {one_line(name)} is {state[name].dtype}")
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -147,8 +150,10 @@ def load_optimizers(optimizers: Mapping[str, torch.optim.Optimizer], tensors: Ma
                 index, key = name.removeprefix(prefix).split("/")
                 if not index.isdecimal() or int(index) >= len(parameters):
                     raise ValueError(f"{one_line(name)}: there are {len(parameters)} parameters")
-                if tensor.numel() != 1 and tensor.shape != parameters[int(index)].shape:
-                    raise ValueError(f"{one_line(name)}: shape {tuple(tensor.shape)} is not its parameter's")
+                is_count = tensor.numel() == 1 and tensor.is_floating_point()
+                like = parameters[int(index)]
+                if not is_count and (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+                    raise ValueError(f"{one_line(name)}: {tensor.dtype} {tuple(tensor.shape)} is not as its parameter")
                 state.setdefault(int(index), {})[key] = tensor
         if len({frozenset(one) for one in state.values()}) > 1:
             raise ValueError(f"the optimiser state of {player} lacks values")

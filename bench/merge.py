@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from bench.messages import one_line
 from bench.rows import metric_id_of, objection
 from bench.spec import RunSpec
 from bench.store import MOST_BYTES, CorruptRow, Store
@@ -146,10 +147,10 @@ def read_foreign(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"unreadable ({' '.join(str(error).split())[:200]})") from None
+        raise Refused(f"unreadable ({one_line(' '.join(str(error).split()), 200)})") from None
     problem = objection(row)
     if problem:
-        raise Refused(" ".join(problem.split()))
+        raise Refused(one_line(" ".join(problem.split()), 500))
     return row
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tokenize
 import warnings
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -66,6 +67,23 @@ def read_header(stream: BinaryIO) -> Header:
     if any(length < 0 for length in shape) or len(shape) > _MAX_AXES:
         raise ValueError(f"claims shape {str(shape)[:80]}")
     return Header(tuple(map(int, shape)), bool(is_fortran), dtype)
+
+
+def mapped(path: Path) -> np.memmap:
+    """The array of an npy file that holds nothing else, memory-mapped read-only.
+
+    Raises:
+        ValueError: another format, Python objects, or a file longer or shorter than its header says.
+    """
+    with path.open("rb") as stream:
+        header, offset = read_header(stream), stream.tell()
+    if header.dtype.kind not in "fiubUS":
+        raise ValueError(f"{path}: holds {header.dtype}, not plain values")
+    size = path.stat().st_size
+    if offset + header.n_bytes != size:
+        raise ValueError(f"{path}: claims {offset + header.n_bytes:,} bytes and has {size:,}")
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    return np.memmap(path, header.dtype, "r", offset, header.shape, order)
 
 
 def read_values(stream: BinaryIO, header: Header) -> np.ndarray:

@@ -78,11 +78,21 @@ def read(artifacts: Path, hashes: Collection[str], call: int | None = None) -> d
     """
     found = {}
     for name in hashes:
-        with suppress(OSError, json.JSONDecodeError):
+        with suppress(OSError, ValueError, RecursionError):
             facts = json.loads((artifacts / name / "progress.json").read_text(encoding="utf-8"))
-            if call is None or (facts["call"] == call and lives(facts["pid"])):
+            if _is_whole(facts) and (call is None or (facts["call"] == call and lives(facts["pid"]))):
                 found[name] = facts
     return found
+
+
+def _is_whole(facts: Any) -> bool:
+    """Whether these are facts as ``Reporter`` writes them; a process that they name may be sent a signal."""
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), str) for key in ("label", "phase")):
+        return False
+    counts = [facts.get(key, 0) for key in ("pid", "call", "step", "n_steps")]
+    if not all(type(one) is int and one >= 0 for one in counts) or min(facts.get("pid", 0), facts.get("call", 0)) < 1:
+        return False
+    return all(type(facts.get(key)) in (int, float) for key in ("began", "fraction")) and 0 <= facts["fraction"] <= 1
 
 
 def warnings(folder: Path) -> list[str]:

@@ -108,6 +108,30 @@ def global_states(device: torch.device) -> dict[str, torch.Tensor]:
     return states
 
 
+def check_global_states(states: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError unless ``set_global_states`` can take them: numpy believes any position in its state."""
+    import torch
+
+    if "global/cpu" in states:
+        torch.Generator().set_state(states["global/cpu"])
+    for name, lengths in (("numpy", [624, 1, 1]), ("python", [624, 1])):
+        state = states.get(f"global/{name}")
+        if state is None:
+            continue
+        if state.dtype != torch.int64 or tuple(state.shape) != (sum(lengths),) or state.min() < 0:
+            raise ValueError(f"global/{name} is no state of a generator")
+        words, position, *has_gauss = state.split(lengths)
+        if words.max() >= 2**32 or position > 624 or any(flag > 1 for flag in has_gauss):
+            raise ValueError(f"global/{name} is no state of a generator")
+    gauss = states.get("global/gauss")
+    if len({f"global/{name}" for name in ("numpy", "python", "gauss")} & set(states)) not in (0, 3):
+        raise ValueError("the states of the global generators are incomplete")
+    if gauss is not None and (
+        tuple(gauss.shape) != (3,) or not gauss.is_floating_point() or not gauss.isfinite().all()
+    ):
+        raise ValueError("global/gauss is not three numbers")
+
+
 def set_global_states(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
     """Put back what ``global_states`` gave; names that are missing are left as they are."""
     import torch

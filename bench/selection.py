@@ -6,6 +6,7 @@ A piece without ``=`` is one more value of the parameter before it. There is no 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import typing
@@ -154,7 +155,7 @@ def resolve_config(config: type, budget_values: Mapping[str, Any], selected: Sel
     Raises:
         UsageError: unknown parameter, wrong type, or a value that the config itself refuses.
     """
-    hints = typing.get_type_hints(config)
+    hints = _hints(config)
     names = [field.name for field in dataclasses.fields(config)]
     given: dict[str, Any] = {}
     for key, text in selected.params.items():
@@ -169,6 +170,11 @@ def resolve_config(config: type, budget_values: Mapping[str, Any], selected: Sel
         return config(**{**budget_values, **given})
     except ValueError as error:
         raise UsageError(f"{error} (from {option} {selected.text})") from None
+
+
+@functools.cache
+def _hints(config: type) -> dict[str, Any]:
+    return typing.get_type_hints(config)
 
 
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}

@@ -19,7 +19,7 @@ from bench import checkpoint, row_shape
 from bench.adam import Adam
 from bench.api import Batch, Method, MethodConfig
 from bench.messages import one_line
-from bench.randomness import global_states, set_global_states
+from bench.randomness import check_global_states, global_states, set_global_states
 
 
 class Interrupted(Exception):
@@ -154,15 +154,20 @@ class Trainer:
             self.rng.bit_generator.state = facts["rng"]
             self.done = _training_of(facts["training"], self.config.n_steps)
             self.global_states = {name: t for name, t in tensors.items() if name.startswith("global/")}
-            if "global/cpu" in self.global_states:
-                torch.Generator().set_state(self.global_states["global/cpu"])
-            device = self.generator.device
-            self.sums = {name[5:]: t.to(device) for name, t in tensors.items() if name.startswith("sums/")}
-            if any(total.numel() != 1 or not total.is_floating_point() for total in self.sums.values()):
-                raise ValueError("a sum under way is not a number")
+            check_global_states(self.global_states)
+            self.sums = self._sums_of(tensors)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
             raise checkpoint.CorruptCheckpoint(f"{self.path}: {one_line(error, 300)}") from None
         return True
+
+    def _sums_of(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Sums of the terms since the last point of the curve."""
+        sums = {name[5:]: total for name, total in tensors.items() if name.startswith("sums/")}
+        terms = set(self.done.curve) - {"step"}
+        for name, total in sums.items():
+            if total.numel() != 1 or not total.is_floating_point() or (terms and name not in terms):
+                raise ValueError(f"'{one_line(name)}' is no sum of a term under way")
+        return {name: total.to(self.generator.device) for name, total in sums.items()}
 
     def save(self) -> None:
         """Write the checkpoint; everything that the next step depends on is in it."""

@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from bench import npy
 from bench.whole_files import written_whole
 
 FactorKind = Literal["categorical", "ordinal", "cyclic", "continuous"]
@@ -165,7 +167,7 @@ class DataStore:
         self, name: str, n_rows: int, build: Callable[[slice], np.ndarray], chunk: int = 4096
     ) -> np.ndarray:
         """As ``cached``, for an array too large to build in memory: ``build`` makes the rows of a slice, in order."""
-        return self._kept(name, lambda path: _save_rows(path, n_rows, build, chunk))
+        return self._kept(name, lambda path: _save_rows(path, n_rows, build, chunk), n_rows)
 
     def without(self, *parameters: str) -> DataStore:
         """The store of arrays that do not depend on these parameters of the config, so that one copy serves them all.
@@ -178,18 +180,18 @@ class DataStore:
             del config[parameter]
         return DataStore(self.root, self.cache, canonical_json([name, version, config, *source]))
 
-    def _kept(self, name: str, write: Callable[[Path], None]) -> np.ndarray:
+    def _kept(self, name: str, write: Callable[[Path], None], n_rows: int | None = None) -> np.ndarray:
         digest = hashlib.sha256(f"{self.key}|{name}".encode()).hexdigest()[:20]
         path = self.cache / f"{digest}-{name}.npy"
-        if not path.exists():
-            with written_whole(path) as partial:
-                write(partial)
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError):
-            # A cache file cut short (disk full, power loss) is made again rather than reported.
-            path.unlink()
-            return self._kept(name, write)
+        if path.exists():
+            # A cache file that was cut short (disk full, power loss) or damaged is made again rather than reported.
+            with suppress(ValueError):
+                array = npy.mapped(path)
+                if n_rows is None or array.shape[:1] == (n_rows,):
+                    return array
+        with written_whole(path) as partial:
+            write(partial)
+        return npy.mapped(path)
 
 
 def _save(path: Path, array: np.ndarray) -> None:
