@@ -27,7 +27,7 @@ from bench import __version__
 
 AGENT = f"bench-disentanglement/{__version__} (fetches public data sets; python-requests/{requests.__version__})"
 TIMEOUT = (20, 60)  # seconds to connect, and between two pieces of an answer
-_PIECE = 1 << 20
+_PIECE = 1 << 16  # written as it comes: what a slow line has brought is not lost
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes in all, None where the server does not say."""

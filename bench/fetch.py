@@ -169,8 +169,10 @@ class Fetcher:
         if path.is_file() and not os.access(path.parent, os.W_OK):
             return nullcontext()  # a read-only folder whose file is only looked at
         waiting = f"waiting for another process that fetches {path.name}"
-        name = "-".join(path.relative_to(self.root).parts)
-        return held(self.root / ".locks" / name, lambda: self.note(waiting))
+        return held(self.root / ".locks" / self._lock_name(path), lambda: self.note(waiting))
+
+    def _lock_name(self, path: Path) -> str:
+        return "-".join(path.relative_to(self.root).parts)
 
     def _check_present(self, dataset: str, path: Path, file: OfficialFile) -> str | None:
         """In words what the file that is there was held against; None where there is none, or where it was wrong."""
@@ -210,15 +212,26 @@ class Fetcher:
                 aside = _set_aside(part, path)
                 discard(part)
                 raise Unavailable(f"{host(url)}: not the right file ({verdict.problem}); kept as {aside.name}")
-            os.replace(part, output)
-            discard(part)
+            # a second name rather than a new one: killed while pooch reads it, nothing has to be fetched again
+            os.unlink(output)
+            try:
+                os.link(part, output)
+            except OSError:  # a file system without links
+                os.replace(part, output)
             outcome.append(verdict)
 
         strict = f"sha256:{file.sha256}" if file.sha256 else f"md5:{file.md5}" if file.md5 else None
         if self.accept or file.content_sha256 or file.content_md5:
             strict = None  # the file's own digest is not what decides
-        pooch.retrieve(address, strict, fname=path.name, path=path.parent, downloader=bring)
+        # pooch leaves a temporary file behind when it is killed: here, where the next call removes it
+        incoming = self.root / ".incoming" / self._lock_name(path)
+        shutil.rmtree(incoming, ignore_errors=True)
+        try:
+            os.replace(pooch.retrieve(address, strict, fname=path.name, path=incoming, downloader=bring), path)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
         _sync_folder(path.parent)
+        discard(_part(path))
         verdict = outcome[0]
         self._take(path, verdict, address)
         return f"fetched from {host(address)}, {_in_words(verdict, file)}"

@@ -357,8 +357,7 @@ def test_a_damaged_card_is_said_where_the_name_is_used_and_other_names_work(root
 
 
 def test_a_run_on_images_without_factors_scores_what_needs_none(root, cache, tmp_path):
-    images = RNG.integers(256, size=(20, 64, 64), dtype=np.uint8)
-    add_dataset("plain", images)
+    add_dataset("plain", GREY[:20])
     folders = Folders(root, cache, tmp_path / "results")
     grid = build(Request("pca,oracle,random_codes", "plain", (0,), "smoke"), folders, "cpu")
     assert [spec.method for spec in grid.runs] == ["pca"]
@@ -397,15 +396,26 @@ def test_the_command_line_adds_lists_verifies_and_finds(bench_in_process, tmp_pa
     monkeypatch.delenv("BENCH_DATA", raising=False)
     np.savez(tmp_path / "a.npz", images=GREY, factors=LABELS)
     root = ["--data-root", str(tmp_path / "data")]
-    assert bench_in_process("data", "add", "shelf", str(tmp_path / "a.npz"), "--factor-names", "a,b", *root) == (0, "")
-    assert bench_in_process("data", "verify", "shelf", *root) == (0, "")
-    assert bench_in_process("data", "show", "shelf", "-o", str(tmp_path / "sheet.png"), *root) == (0, "")
+    assert bench_in_process(
+        "data", "add", "a_name_of_this_test", str(tmp_path / "a.npz"), "--factor-names", "a,b", *root
+    ) == (0, "")
+    assert bench_in_process("data", "verify", "a_name_of_this_test", *root) == (0, "")
+    assert bench_in_process("data", "show", "a_name_of_this_test", "-o", str(tmp_path / "sheet.png"), *root) == (0, "")
     assert (tmp_path / "sheet.png").stat().st_size > 1_000
-    code, error = bench_in_process("data", "add", "shelf", str(tmp_path / "a.npz"), *root)
+    code, error = bench_in_process("data", "add", "a_name_of_this_test", str(tmp_path / "a.npz"), *root)
     assert (code, error.count("\n")) == (2, 1)
-    frames = np.load(tmp_path / "data/added/shelf" / FRAMES, mmap_mode="r+")
+    frames = np.load(tmp_path / "data/added/a_name_of_this_test" / FRAMES, mmap_mode="r+")
     frames[0, 0, 0, 0, 0] ^= 255
     frames.flush()
-    assert bench_in_process("data", "verify", "shelf", *root)[0] == 1
-    code, error = bench_in_process("data", "show", "shelf")
-    assert (code, "unknown data set 'shelf'" in error) == (2, True)
+    assert bench_in_process("data", "verify", "a_name_of_this_test", *root)[0] == 1
+    code, error = bench_in_process("data", "show", "a_name_of_this_test")
+    assert (code, "unknown data set 'a_name_of_this_test'" in error) == (2, True)
+
+
+def test_a_name_that_was_added_is_completed(root, tmp_path, monkeypatch):
+    from bench.cli.completion import names_of
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    assert "shelf" not in names_of("datasets")
+    add_dataset("shelf", GREY)
+    assert "shelf" in names_of("datasets")

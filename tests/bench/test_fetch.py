@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class Server:
 
             def log_message(self, *_):
                 pass
+
+            def handle(self):
+                with suppress(ConnectionError):  # clients that are killed
+                    super().handle()
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
@@ -652,3 +657,91 @@ def test_a_damaged_note_counts_as_none(server, run, damage):
     (run.folder / LEDGER).write_text(damage)
     run(official(server, "/x", sha256="", size=None))
     assert run.noted["x.bin"]["sha256"] == SHA256
+
+
+def moody(rng):
+    """A server in a random mood at every request: whole, part, broken, another version, a page, an error."""
+    versions = [(CONTENT, '"1"'), (OTHER, '"2"')]
+
+    def answer(handler):
+        content, etag = versions[rng.random() < 0.2]
+        breaks = (rng.randrange(len(content)),) if rng.random() < 0.6 else ()
+        mood = rng.random()
+        if mood < 0.7:
+            body(content, breaks=breaks, etag=etag if rng.random() < 0.9 else "", ranges=rng.random() < 0.8)(handler)
+        elif mood < 0.8:
+            forced_range(handler, rng.choice([0, 7, 100_000]), etag)
+        elif mood < 0.85:
+            status(416, Content_Range=f"bytes */{rng.choice([0, 5, len(content)])}")(handler)
+        elif mood < 0.9:
+            status(rng.choice([429, 500, 503]))(handler)
+        elif mood < 0.95:
+            body(content, length=False, breaks=breaks)(handler)
+        else:
+            handler.connection.close()
+
+    return answer
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_a_server_does_only_the_right_content_gets_the_name(server, tmp_path, seed):
+    server.answers["/x"] = moody(random.Random(seed))
+    run = Run(tmp_path, patience=Patience(attempts=30))
+    fetched = False
+    while not fetched:
+        try:
+            fetched = bool(run(official(server, "/x")))
+        except FetchError:
+            assert not (run.folder / "x.bin").exists()
+    assert (run.folder / "x.bin").read_bytes() == CONTENT
+    assert set(run.names) <= {"x.bin", "x.bin.bad"}
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_killed_again_and_again_ends_with_the_right_file(server, tmp_path):
+    import time
+
+    def slowly(handler):
+        class Slow:
+            def __getattr__(self, name):
+                return getattr(handler, name)
+
+        slow = Slow()
+
+        class Pipe:
+            def write(self, data):
+                for start in range(0, len(data), 5_000):
+                    time.sleep(0.02)
+                    handler.wfile.write(data[start : start + 5_000])
+
+        slow.wfile = Pipe()
+        body()(slow)
+
+    server.answers["/x"] = slowly
+    code = (
+        "from pathlib import Path; from bench.datasets.base import OfficialFile; from bench.fetch import Fetcher\n"
+        "from bench import download; download._PIECE = 4_096\n"
+        f"file = OfficialFile('x.bin', ({server.url('/x')!r},), size={len(CONTENT)}, sha256={SHA256!r})\n"
+        f"Fetcher(Path({str(tmp_path)!r})).fetch('toy', file)"
+    )
+    rng, part = random.Random(0), tmp_path / "toy/x.bin.part"
+    kills = 0
+    for _ in range(30):
+        one = subprocess.Popen([sys.executable, "-c", code])
+        reached = download.partial_size(part) + rng.randrange(5_000, 60_000)
+        while one.poll() is None and download.partial_size(part) < reached:
+            time.sleep(0.005)
+        if one.poll() is not None:
+            break
+        one.kill()
+        one.wait()
+        kills += 1
+    assert kills >= 5
+    assert (tmp_path / "toy/x.bin").read_bytes() == CONTENT
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in left if not name.startswith(".locks")} == {
+        "toy/x.bin",
+        "toy/.fetched.json",
+        "toy/.fingerprints.json",
+    }
+    assert sum(1 for _, headers in server.asked if headers.get("Range")) >= kills - 1
