@@ -18,9 +18,9 @@ import numpy as np
 
 from bench import registry
 from bench.array_file import StoredArray, choose, from_array, open_file
-from bench.datasets.added import CARD, FACTORS, FOLDER, FRAMES, AddedCard, fingerprint
+from bench.datasets.added import CARD, FACTORS, FRAMES, AddedCard, fingerprint
 from bench.datasets.base import FactorKind, FactorSpace
-from bench.datasets.official import data_root
+from bench.datasets.official import ADDED, data_root
 from bench.download import check_space, disk_error
 from bench.provenance import now
 from bench.registry import UsageError
@@ -139,7 +139,7 @@ def _add(
     name: str, images: StoredArray, labels: StoredArray | None, names: Sequence[str] | None,
     discrete: Sequence[bool] | None, layout: str | None, replace: bool, root: Path, origin: str,
 ) -> Added:  # fmt: skip
-    folder = root / FOLDER / name
+    folder = root / ADDED / name
     _check_name(name, folder, replace)
     axes = layout_of(images.shape, layout, images.label)
     shape = _frame_shape(images.shape, axes)

@@ -85,8 +85,10 @@ def _noted_names() -> dict[str, list[str]]:
 
 
 def _stamp() -> str:
-    """Changes with every file that may register a name; nothing is imported for it."""
-    seen: list[Any] = []
+    """Changes with every file that may register a name, and with the names of added data sets."""
+    from bench.datasets.official import ADDED, data_root
+
+    seen: list[Any] = [sorted(path.name for path in (data_root() / ADDED).glob("*"))]
     for package in PACKAGES.values():
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -17,9 +17,9 @@ import numpy as np
 
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, Source, canonical_json
 from bench.datasets.containers import Container, ImageData, Labelled, PairData, SequenceData
+from bench.datasets.official import ADDED
 from bench.registry import Entry
 
-FOLDER = "added"
 CARD, FRAMES, FACTORS = "card.json", "frames.npy", "factors.npy"
 FORMAT = 1
 _PIECE = 1 << 24
@@ -68,7 +68,7 @@ class AddedCard:
 
 def folders(root: Path) -> dict[str, Path]:
     """Folders of the added data sets below a data root by name."""
-    found = sorted((root / FOLDER).glob("*"))
+    found = sorted((root / ADDED).glob("*"))
     return {path.name: path for path in found if path.is_dir() and not path.name.startswith(".")}
 
 

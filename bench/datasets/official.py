@@ -12,6 +12,7 @@ from typing import Any
 from bench.datasets.base import OfficialFile, Source, file_sha256
 
 MANIFEST = ".fingerprints.json"
+ADDED = "added"  # below the data root: data sets that a user added, see bench.datasets.added
 
 
 def data_root(given: str | Path | None = None) -> Path:
