@@ -53,6 +53,7 @@ def of_dataset(name: str, config: Any, folders: Folders) -> Increments:
     if name not in PUBLISHED:
         raise UsageError(f"'{name}' holds no tracks; {' and '.join(sorted(PUBLISHED))} do, or name a file of tracks")
     config, source = resolve_source(name, config, folders)
+    categories = None
     if name == "kitti_masks":
         data = registry.dataset(name).target(config, data_store(name, config, source, folders))
         steps = _of_factors(data.factors, data.steps)
@@ -62,11 +63,10 @@ def of_dataset(name: str, config: Any, folders: Folders) -> Increments:
         steps = _of_pairs(generate_pairs(YOUTUBE_PAIRS, np.random.default_rng(0)))
     else:
         from bench.datasets.natural_sprites import FILE
-        from bench.datasets.tracks import read_pairs
 
-        steps = _of_pairs(read_pairs(Path(config.tracks) if config.tracks else folders.data / name / FILE))
+        steps, categories = _of_tracks(Path(config.tracks) if config.tracks else folders.data / name / FILE)
     published = "" if source.kind == "user" else PUBLISHED[name]
-    return Increments(name, source.kind, source.note, steps, published=published)
+    return Increments(name, source.kind, source.note, steps, categories, published)
 
 
 def of_file(path: Path) -> Increments:
@@ -84,9 +84,7 @@ def of_file(path: Path) -> Increments:
         raise FileNotFoundError(f"{path}: no such file")
     categories = None
     if layout == ".csv":
-        from bench.datasets.tracks import read_pairs
-
-        steps = _of_pairs(read_pairs(path))
+        steps, categories = _of_tracks(path)
     elif layout == ".npz":
         steps, categories = read_boxes(path)
     else:
@@ -107,7 +105,7 @@ def read_boxes(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     from bench.datasets.zipped_npy import NpzMember
 
     def load(key: str) -> np.ndarray:
-        with NpzMember(path, key, 0) as member:
+        with NpzMember(path.absolute(), key, 0) as member:
             return member.read(member.n_items).reshape(member.shape)
 
     sequence, track, frame, box = (load(key) for key in ("seq", "track", "frame", "bbox"))
@@ -135,6 +133,14 @@ def _types(path: Path, load: Any, order: np.ndarray, follows: np.ndarray) -> np.
     if len(kind) and not 0 <= kind.min() <= kind.max() < len(names):
         raise ValueError(f"{path}: type has values {kind.min()} … {kind.max()}, there are {len(names)} type_names")
     return np.asarray(names[kind[order]][1:][follows])
+
+
+def _of_tracks(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of a track file, and their objects' cat_id."""
+    from bench.datasets.tracks import read_named_pairs
+
+    pairs, names = read_named_pairs(path)
+    return _of_pairs(pairs), np.char.add("cat_id ", names)
 
 
 def _of_pairs(pairs: np.ndarray) -> np.ndarray:

@@ -93,7 +93,8 @@ def _motions(of: Increments, by_category: bool) -> list[Motion]:
 
     groups = {"": np.ones(len(of.steps), bool)}
     if by_category and of.categories is not None:
-        groups |= {str(name): of.categories == name for name in np.unique(of.categories)}
+        names, counts = np.unique(of.categories, return_counts=True)
+        groups |= {str(name): of.categories == name for name in names[np.argsort(-counts, kind="stable")]}
     motions = []
     for category, rows in groups.items():
         if category and rows.sum() < MIN_STEPS:

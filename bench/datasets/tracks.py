@@ -41,7 +41,12 @@ _CELL = re.compile(r"\s*\[\s*" + r"\s*,\s*".join([_ENTRY] * N_WINDOWS) + r"\s*\]
 
 
 def read_pairs(path: Path) -> np.ndarray:
-    """All pairs (n, 2, 3) of a file in the layout of ``downscale_keepaspect.csv``.
+    """All pairs (n, 2, 3) of a file in the layout of ``downscale_keepaspect.csv``; see ``read_named_pairs``."""
+    return read_named_pairs(path)[0]
+
+
+def read_named_pairs(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs (n, 2, 3) of a file in the layout of ``downscale_keepaspect.csv``, and their cat_id (n,) as text.
 
     A pair is one object in one window at two consecutive columns. Rows are read one at a time, and each must have a
     cell for every column of the header, empty where the object is absent.
@@ -53,6 +58,7 @@ def read_pairs(path: Path) -> np.ndarray:
     if size > MAX_BYTES:
         raise ValueError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read; is this a track file?")
     pairs: list[np.ndarray] = []
+    names: list[str] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(lines.bounded(file, path), strict=True)
         columns: list[str] = []
@@ -67,6 +73,7 @@ def read_pairs(path: Path) -> np.ndarray:
                     )
                 else:
                     pairs.append(_row_pairs(cells, columns, f"{path}: row {rows.line_num}"))
+                    names.append(one_line(cells[1], 20))
         except csv.Error as error:
             raise ValueError(f"{path}: row {rows.line_num} is not CSV ({error}); is the file complete?") from None
         except UnicodeDecodeError as error:
@@ -76,7 +83,7 @@ def read_pairs(path: Path) -> np.ndarray:
     found = np.concatenate(pairs) if pairs else np.empty((0, 2, 3))
     if len(found) == 0:
         raise ValueError(f"{path}: no object is seen in two consecutive columns of one window")
-    return found
+    return found, np.repeat(names, [len(of_row) for of_row in pairs])
 
 
 def _checked_header(cells: list[str], path: Path) -> list[str]:

@@ -294,7 +294,7 @@ def _draw_panel(axes: Axes, motion: Motion, name: str, values: np.ndarray, part:
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _power(y: float, _: int) -> str:
+def _power(y: float, _: float) -> str:
     """A power of ten as plain text: the suite's figures take no mathematical markup."""
     return "10" + str(round(np.log10(y))).translate(_RAISED)
 
