@@ -161,16 +161,20 @@ def _add(
         raise disk_error(error, folder.parent) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    read_as = f"read as {axes}" + (
-        "; 0 and 1 are kept as black and white" if scale == 255 and images.dtype.kind != "f" else ""
-    )
-    if images.dtype.kind == "f":
-        read_as += "; floats are kept as 256 grey levels"
+    return Added(name, folder, _summary(shape, space), (_read_as(images, axes, scale), *notes))
+
+
+def _summary(shape: tuple[int, ...], space: FactorSpace) -> str:
     n, time, channels, height, width = shape
     what = f"{n:,} sequences of {time} images" if time > 1 else f"{n:,} images"
-    known = ", ".join(f"{a} {b or 'continuous'}" for a, b in zip(space.names, space.sizes, strict=True))
-    summary = f"{what} of {height} × {width}, {channels} channel{'s' if channels > 1 else ''}; {known or 'no factors'}"
-    return Added(name, folder, summary, (read_as, *notes))
+    known = ", ".join(f"{name} {size or 'continuous'}" for name, size in zip(space.names, space.sizes, strict=True))
+    return f"{what} of {height} × {width}, {channels} channel{'s' if channels > 1 else ''}; {known or 'no factors'}"
+
+
+def _read_as(images: StoredArray, axes: str, scale: int) -> str:
+    if images.dtype.kind == "f":
+        return f"read as {axes}; floats are kept as 256 grey levels"
+    return f"read as {axes}" + ("; 0 and 1 are kept as black and white" if scale == 255 else "")
 
 
 def _check_name(name: str, folder: Path, replace: bool) -> None:
@@ -179,7 +183,7 @@ def _check_name(name: str, folder: Path, replace: bool) -> None:
     if registry.is_registered_dataset(name):
         raise UsageError(f"'{name}' is a data set of the suite; choose another name")
     if folder.exists() and not replace:
-        raise UsageError(f"'{name}' was added before ({folder}); --replace puts this one in its place")
+        raise UsageError(f"'{name}' was added before ({folder}); --replace (replace=True) puts this one in its place")
 
 
 def layout_of(shape: Sequence[int], given: str | None, label: str = "images") -> str:
@@ -206,7 +210,7 @@ def layout_of(shape: Sequence[int], given: str | None, label: str = "images") ->
     found = guesses.get(len(shape), ())
     if len(found) != 1:
         why = f"could be {' or '.join(found)}" if found else "are no images, or not of 1 or 3 channels"
-        raise UsageError(f"{label} {tuple(shape)} {why}; say what the axes are with --layout: {LAYOUTS}")
+        raise UsageError(f"{label} {tuple(shape)} {why}; say what the axes are with --layout (layout=): {LAYOUTS}")
     return found[0]
 
 
@@ -244,13 +248,14 @@ def _scale(images: StoredArray) -> int:
 
 def _write_frames(path: Path, shape: tuple[int, ...], images: StoredArray, axes: str, scale: int) -> np.ndarray:
     """Write ``frames.npy`` piece by piece; returns it mapped."""
-    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    start = 0
-    for piece in _converted(images, axes, scale):
-        frames[start : start + len(piece)] = piece.reshape(len(piece), *shape[1:])
-        start += len(piece)
-    frames.flush()
-    return frames
+    # not through a map: on a full disk that ends the process instead of raising
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for piece in _converted(images, axes, scale):
+            file.write(np.ascontiguousarray(piece).data)
+        file.flush()
+        os.fsync(file.fileno())
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _converted(images: StoredArray, axes: str, scale: int) -> Iterator[np.ndarray]:
@@ -295,6 +300,9 @@ def _factors(
             raise UsageError(f"{what}: one per column of the factors, got {len(given)} for {width}")
     if len(set(names)) < len(names):
         raise UsageError(f"factor names: one is there twice: {', '.join(names)}")
+    for name in names:
+        if not name.strip() or not name.isprintable() or len(name) > 60:
+            raise UsageError(f"factor names: {name[:60]!r} cannot be shown in a table; 1 to 60 printable characters")
     flags = [values.dtype.kind in "iub"] * width if discrete is None else [bool(flag) for flag in discrete]
     columns, sizes, notes = [], [], []
     for i, (name, is_discrete) in enumerate(zip(names, flags, strict=True)):
@@ -304,7 +312,9 @@ def _factors(
         columns.append(index.reshape(n, time) if is_discrete else values[..., i])
         sizes.append(len(found) if is_discrete else 0)
         if not is_discrete and len(found) <= 100 and (found == np.round(found)).all():
-            notes.append(f"{name} is whole numbers written as floats, so continuous; for classes: --discrete {name}")
+            notes.append(
+                f"{name} is whole numbers written as floats, so continuous; for classes: --discrete {name} (discrete=)"
+            )
         if is_discrete and len(found) > 200:
             notes.append(f"{name} is discrete with {len(found):,} values; measurements go as floats")
     kinds: tuple[FactorKind, ...] = tuple("ordinal" if flag else "continuous" for flag in flags)

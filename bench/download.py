@@ -294,7 +294,7 @@ def disk_error(error: OSError, folder: Path) -> OSError:
     """The error to raise for ``error``: a full disk with the way out, any other as it is."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
-    return DiskFull(f"the disk of {folder} is full; make room and repeat the command, which goes on where it was")
+    return DiskFull(f"the disk of {folder} is full; make room and repeat the command")
 
 
 def check_space(folder: Path, needed: int) -> None:

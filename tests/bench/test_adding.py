@@ -84,7 +84,7 @@ def test_images_are_brought_into_one_form(root, images, layout, expected):
     ],
 )
 def test_axes_that_cannot_be_told_are_asked_for(shape, message):
-    with pytest.raises(UsageError, match=f"{message}.*--layout: n images, t time"):
+    with pytest.raises(UsageError, match=f"{message}.*--layout.*: n images, t time"):
         layout_of(shape, None)
 
 
@@ -155,6 +155,7 @@ def test_factors_of_a_sequence_are_those_of_each_of_its_frames(root):
         (LABELS[:-1], {}, r"wanted \(30, k\), one row per image, got \(29, 2\)"),
         (LABELS, {"factor_names": ["one"]}, "one per column of the factors, got 1 for 2"),
         (LABELS, {"factor_names": ["a", "a"]}, "one is there twice"),
+        (LABELS, {"factor_names": ["a", "b\n"]}, "cannot be shown in a table"),
         (LABELS, {"discrete": [True]}, "got 1 for 2"),
         (np.where(LABELS == 0, np.nan, LABELS), {}, "NaN or infinite in row 0"),
         (LABELS.astype(str), {}, "wanted integers"),
@@ -419,3 +420,18 @@ def test_a_name_that_was_added_is_completed(root, tmp_path, monkeypatch):
     assert "shelf" not in names_of("datasets")
     add_dataset("shelf", GREY)
     assert "shelf" in names_of("datasets")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(root, monkeypatch):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    real = Path.open
+
+    def full(path, mode="r", *arguments, **keywords):
+        return real(Path("/dev/full") if path.name == FRAMES else path, mode, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match=r"the disk of .* is full"):
+        add_dataset("mine", GREY)
+    monkeypatch.undo()
+    assert not list(root.rglob("*mine*"))
