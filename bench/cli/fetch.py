@@ -263,7 +263,7 @@ def _display(root: Path, accept: bool) -> Iterator[Fetcher]:
 
         def show(file: OfficialFile, there: int, total: int | None) -> None:
             if file.name not in tasks:
-                tasks[file.name] = bars.add_task(file.name, completed=there)
+                tasks[file.name] = bars.add_task(file.name, total=total or file.size, completed=there)
             bars.update(tasks[file.name], completed=there, total=total or file.size)
             if there == total:
                 bars.update(tasks[file.name], visible=False)
