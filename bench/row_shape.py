@@ -83,6 +83,8 @@ def _in_spec(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _in_facts(row: Mapping[str, Any]) -> Iterator[str]:
+    if "reason" not in row:
+        yield "'reason' is missing"
     for name in ("reason", "traceback", "suite"):
         if not isinstance(row.get(name), str | None):
             yield f"its {name} is neither text nor null"

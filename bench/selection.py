@@ -169,7 +169,7 @@ def resolve_config(config: type, budget_values: Mapping[str, Any], selected: Sel
     try:
         return config(**{**budget_values, **given})
     except ValueError as error:
-        raise UsageError(f"{error} (from {option} {selected.text})") from None
+        raise UsageError(f"{one_line(error, 300)} (from {option} {selected.text})") from None
 
 
 @functools.cache

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 import click
 
 from bench import __version__
+from bench.messages import one_line
 from bench.registry import UsageError
+
+_WIDTH = 2_000  # characters of a complaint; what was typed or stands in a file may be of any length
 
 COMMANDS = {
     "run": ("bench.cli.run", "Train and score methods on data sets, then print the comparison."),
@@ -95,5 +98,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def complain(text: str, code: int = 2) -> int:
     """Print one line to standard error; returns the exit code."""
-    click.echo(f"bench: {' '.join(text.split())}", err=True)
+    click.echo(f"bench: {one_line(' '.join(text.split()), _WIDTH)}", err=True)
     return code

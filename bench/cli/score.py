@@ -59,6 +59,7 @@ def command(
     if not save and context.get_parameter_source("results") is not click.core.ParameterSource.DEFAULT:
         raise UsageError("--results names a store for --save; add --save")
     from bench.labelled import load
+    from bench.messages import one_line
     from bench.representation import Scored, score_labelled
     from metrics.protocols import protocol_named
     from metrics.registry import UnknownMetric, resolve, split_ids
@@ -71,7 +72,7 @@ def command(
         labelled = load(codes, factors, names)
         if sys.stderr.isatty():
             _warn_of_time(labelled)
-        scored: Scored = score_labelled(labelled, metrics, protocol, title=codes.name)
+        scored: Scored = score_labelled(labelled, metrics, protocol, title=one_line(codes.name, 100))
     except (UnknownMetric, BadEvidence) as error:
         raise UsageError(str(error)) from None
     stored = _save(scored, Path(results), codes, labels) if save else None

@@ -58,7 +58,9 @@ def command(
 
 
 def _row_line(row: dict[str, Any]) -> str:
+    from bench.report.escape import plain
+
     spec = row["spec"]
     what = f"{spec['method']:<16} {spec['dataset']:<18} {spec['budget']:<8} seed {spec['seed']:<4}"
     reason = f"  {row['reason']}" if row["reason"] else ""
-    return f"{row['hash']}  {what} {row['status']}{reason}\n"
+    return plain(f"{row['hash']}  {what} {row['status']}{reason}") + "\n"
