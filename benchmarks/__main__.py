@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import metrics_cost, startup, throughput
+from benchmarks import data_memory, metrics_cost, startup, throughput
 
 
 def main() -> int:
-    for name, module in (("training", throughput), ("metrics", metrics_cost), ("start-up", startup)):
+    for name, module in (
+        ("training", throughput),
+        ("metrics", metrics_cost),
+        ("start-up", startup),
+        ("data", data_memory),
+    ):
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()
         module.main([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from bench.datasets.containers import ImageData
 from bench.datasets.grid import check_choice
 from bench.datasets.official import missing_file, official_source
 from bench.datasets.row_file import RowFile
+from bench.messages import one_line
 from bench.registry import register_dataset
 
 NAME = "celeba"
@@ -153,7 +155,7 @@ def read_labels(folder: Path) -> np.ndarray:
     if count != [str(N_IMAGES)] or names != list(ATTRIBUTES):
         raise ValueError(
             f"{NAME}/{attributes.name}: wanted {N_IMAGES} in its first line and the names of {len(ATTRIBUTES)} "
-            f"attributes in its second, found '{' '.join(count)[:40]}' and {len(names)} names"
+            f"attributes in its second, found '{one_line(' '.join(count), 40)}' and {len(names)} names"
         )
     for i, values in enumerate(_rows(lines, attributes, {"1": 1, "-1": 0}, len(ATTRIBUTES))):
         labels[i, :-1] = values
@@ -184,7 +186,9 @@ def _rows(lines: Iterator[list[str]], path: Path, values: dict[str, int], n: int
             or not values.keys() >= {*words[1:]}
         ):
             wanted = f"{image_name(number)} and {n} of {', '.join(values)}" if number <= N_IMAGES else "no more lines"
-            raise ValueError(f"{NAME}/{path.name}: image {number}: wanted {wanted}, found '{' '.join(words)[:60]}'")
+            raise ValueError(
+                f"{NAME}/{path.name}: image {number}: wanted {wanted}, found '{one_line(' '.join(words))}'"
+            )
         yield [values[word] for word in words[1:]]
     if number < N_IMAGES:
         raise ValueError(f"{NAME}/{path.name}: ends after {number:,} of {N_IMAGES:,} images; get it again")
@@ -235,7 +239,7 @@ class _FaceArchive:
         except KeyError:
             raise ValueError(f"{where}: is not in the archive") from None
         except (*DAMAGE, OSError) as error:
-            raise ValueError(f"{where}: is damaged ({error}); get the archive again") from None
+            raise ValueError(f"{where}: is damaged ({one_line(error, 150)}); get the archive again") from None
         if len(content) > _MAX_JPEG:
             raise ValueError(f"{where}: is larger than {_MAX_JPEG:,} bytes")
         return _decoded(content, crop, size, where)
@@ -244,12 +248,14 @@ class _FaceArchive:
 def _decoded(content: bytes, crop: str, size: int, where: str) -> np.ndarray:
     """(size, size, 3) uint8 of one photograph."""
     try:
-        with Image.open(BytesIO(content), formats=("JPEG",)) as picture:
-            if picture.size != (_WIDTH, _HEIGHT):  # known from the header, before anything is decoded
-                raise ValueError(f"is {picture.size[0]} × {picture.size[1]}, wanted {_WIDTH} × {_HEIGHT}")
-            face = picture.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pictures somewhat too large: refused below
+            with Image.open(BytesIO(content), formats=("JPEG",)) as picture:
+                if picture.size != (_WIDTH, _HEIGHT):  # known from the header, before anything is decoded
+                    raise ValueError(f"is {picture.size[0]} × {picture.size[1]}, wanted {_WIDTH} × {_HEIGHT}")
+                face = picture.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where}: no photograph ({error})") from None
+        raise ValueError(f"{where}: no photograph ({one_line(error, 150)})") from None
     if crop == "square":
         face = face.crop(_CROP)  # resize's own box would let the filter see the pixels beyond it
     return np.asarray(face.resize((size, size), Image.Resampling.BILINEAR))

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench.messages import listed, one_line
+
 _INT8, _UINT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 2, 5, 6, 14, 15  # types of elements
 _UINT8_CLASS = 9
 _CLASSES = {1: "cell", 2: "struct", 4: "char", 5: "sparse", 6: "double", 7: "single", 8: "int8", 10: "int16"}
@@ -42,8 +44,8 @@ def read_uint8(content: bytes, name: str, shape: tuple[int, ...], max_bytes: int
             label = parts[2][1].decode("ascii", "replace") if len(parts) == 4 and parts[2][0] == _INT8 else "?"
             if label == name:
                 return _array(parts, order, name, shape)
-            found.append(label[:40])
-    raise ValueError(f"has no array '{name}', only {', '.join(found[:8]) or 'nothing'}")
+            found.append(label)
+    raise ValueError(f"has no array '{name}', only {listed(found) or 'nothing'}")
 
 
 def _array(parts: list[tuple[int, bytes]], order: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -56,7 +58,7 @@ def _array(parts: list[tuple[int, bytes]], order: str, name: str, shape: tuple[i
     class_ = flag & 0xFF
     if class_ != _UINT8_CLASS or flag & 0x800 or found != shape:
         kind = "uint8" if class_ == _UINT8_CLASS else _CLASSES.get(class_, f"class {class_}")
-        raise ValueError(f"wanted '{name}' of shape {shape} uint8, found {str(found)[:80]} {kind}")
+        raise ValueError(f"wanted '{name}' of shape {shape} uint8, found {one_line(found, 80)} {kind}")
     if value_kind != _UINT8 or len(values) != math.prod(shape):
         raise ValueError(f"'{name}' is damaged: {len(values):,} values for the shape {shape}")
     return np.frombuffer(values, np.uint8).reshape(shape, order="F")

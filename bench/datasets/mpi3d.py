@@ -16,6 +16,7 @@ from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, check_choi
 from bench.datasets.official import missing_file, official_source
 from bench.datasets.row_file import RowFile
 from bench.datasets.zipped_npy import NpzMember
+from bench.messages import one_line
 from bench.registry import register_dataset
 
 NAME = "mpi3d"
@@ -125,7 +126,7 @@ def _sizes(variant: str, images: NpzMember, path: Path) -> tuple[int, ...]:
         wanted = " or ".join(f"{n:,}" for n in found)
         raise ValueError(
             f"{NAME}/{path.name}: variant={variant} has {wanted} images of {SIDE} × {SIDE} × 3 uint8, "
-            f"this file's are {images.shape} {images.dtype}"
+            f"this file's are {one_line(images.shape)} {one_line(images.dtype)}"
         )
     return found[images.n_items]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.datasets.base import OfficialFile
+from bench.messages import one_line
 
 _PIECE = 1 << 20
 _BROKEN = (OSError, EOFError, zlib.error)
@@ -70,7 +71,9 @@ class PackedFile:
                 pieces.append(piece)
                 left -= len(piece)
         except _BROKEN as error:
-            raise ValueError(f"{self.label}: is damaged or cut short ({error}); fetch it again") from None
+            raise ValueError(
+                f"{self.label}: is damaged or cut short ({one_line(error, 150)}); fetch it again"
+            ) from None
         return b"".join(pieces)
 
     def read_exactly(self, n: int, what: str) -> bytes:

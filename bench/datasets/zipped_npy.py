@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import IO
 
 import numpy as np
 
+from bench.messages import listed, one_line
+
 _PIECE = 1 << 20  # bytes inflated at once
+_MAX_AXES = 32
 # OSError: a place before the beginning of the file; UnicodeError, struct.error: the directory's names and extra fields
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, UnicodeError, struct.error,
@@ -55,7 +59,9 @@ class NpzMember:
             self._check_length()
             split = len(self.shape) - item_ndim
             if split < 1:
-                raise ValueError(f"{self._name}: '{key}' has shape {self.shape}, one item alone has {item_ndim} axes")
+                raise ValueError(
+                    f"{self._name}: '{key}' has shape {one_line(self.shape)}, one item alone has {item_ndim} axes"
+                )
         except BaseException:
             self._archive.close()
             raise
@@ -99,7 +105,7 @@ class NpzMember:
         try:
             self._info = self._archive.getinfo(f"{self._key}.npy")
         except KeyError:
-            found = ", ".join(sorted(n.removesuffix(".npy") for n in self._archive.namelist())[:8]) or "nothing"
+            found = listed(name.removesuffix(".npy") for name in self._archive.namelist()) or "nothing"
             raise ValueError(f"{self._name}: has no array '{self._key}', only {found}") from None
         try:
             return self._archive.open(self._info)
@@ -111,7 +117,9 @@ class NpzMember:
         try:
             if np.lib.format.read_magic(stream) != (1, 0):  # later ones may claim a header of 4 GB, and numpy reads it
                 raise ValueError
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+                shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         except _BROKEN as error:
             raise self._damaged(error) from None
         except Exception:  # numpy parses the header as Python text and raises whatever its tokenizer does
@@ -120,8 +128,8 @@ class NpzMember:
             raise ValueError(f"{self._name}: '{self._key}' is pickled, which is not loaded: it could run code")
         if is_fortran and len(shape) > 1:
             raise ValueError(f"{self._name}: '{self._key}' is in Fortran order, wanted C order")
-        if any(size < 0 for size in shape):
-            raise ValueError(f"{self._name}: '{self._key}' claims the shape {shape}")
+        if any(not 0 <= size < 1 << 63 for size in shape) or len(shape) > _MAX_AXES:
+            raise ValueError(f"{self._name}: '{self._key}' claims the shape {one_line(shape)}")
         return shape, dtype
 
     def _check_length(self) -> None:
@@ -129,10 +137,11 @@ class NpzMember:
         claimed = self._stream.tell() + math.prod(self.shape) * self.dtype.itemsize
         if claimed != self._info.file_size:
             raise ValueError(
-                f"{self._name}: '{self._key}' claims {claimed:,} bytes for shape {self.shape} {self.dtype}, "
+                f"{self._name}: '{self._key}' claims {one_line(f'{claimed:,}')} bytes for shape "
+                f"{one_line(self.shape)} {one_line(self.dtype)}, "
                 f"the archive holds {self._info.file_size:,}"
             )
 
     def _damaged(self, error: Exception) -> ValueError:
-        detail = str(error) or "it ends too early"
+        detail = one_line(error, 150) or "it ends too early"
         return ValueError(f"{self._name}: '{self._key}' is damaged ({detail}); fetch the file again")

@@ -1,4 +1,4 @@
-"""Official files of the data sets, damaged or forged: idx, NORB and MATLAB matrices, npz members, zip and lists of CelebA."""
+"""Official files of the data sets, damaged or forged: idx, NORB, MATLAB and npz arrays, zip and lists of CelebA."""
 
 from __future__ import annotations
 

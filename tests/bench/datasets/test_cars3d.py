@@ -93,7 +93,7 @@ def test_mat_files_of_scipy_are_read_whatever_else_is_in_them(is_packed):
     buffer = io.BytesIO()
     savemat(buffer, {"a": "text", "mask": np.eye(3), "im": im, "z": {"b": 1}}, do_compression=is_packed)
     np.testing.assert_array_equal(read_uint8(buffer.getvalue(), "im", (3, 4, 5), 1 << 20), im)
-    with pytest.raises(ValueError, match="has no array 'pixels', only a, mask, im, z"):
+    with pytest.raises(ValueError, match="has no array 'pixels', only a, im, mask, z"):
         read_uint8(buffer.getvalue(), "pixels", (3, 4, 5), 1 << 20)
 
 
