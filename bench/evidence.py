@@ -19,6 +19,7 @@ from bench.randomness import EVALUATION_SEED, stream, torch_stream
 from metrics.protocols import Protocol
 
 N_WEIGHTS = 16  # samples of the importance-weighted bound
+DRAWN_AT_ONCE = 15_000  # evaluation rows: 184 MB of 64 × 64 colour images
 CHUNK = 256  # frames encoded at once: larger only costs memory on a CPU
 
 
@@ -46,21 +47,32 @@ def evaluation_rows(data: Any, dataset_id: str, store: DataStore, protocol: Prot
     """
     n = protocol.n_draw + protocol.n_test
     fit, test = getattr(data, "evaluation_splits", ("train", "train"))
-    parts = [(fit, n)] if fit == test else [(fit, protocol.n_draw), (test, protocol.n_test)]
-    drawn: list[Any] = []
+    spans = [(fit, 0, n)] if fit == test else [(fit, 0, protocol.n_draw), (test, protocol.n_draw, n)]
+    factors: list[np.ndarray] = []
+    rng = stream(EVALUATION_SEED, dataset_id, "evaluation")
 
-    def draw() -> list[Any]:
-        if not drawn:
+    def draw(rows: slice) -> np.ndarray:
+        nonlocal rng
+        if rows.start == 0:
             rng = stream(EVALUATION_SEED, dataset_id, "evaluation")
-            drawn.extend(data.labelled(m, rng, split=split, view="images") for split, m in parts)
-        return drawn
+            factors.clear()
+        found = []
+        for split, start, stop in spans:
+            m = min(stop, rows.stop) - max(start, rows.start)
+            if m > 0:
+                part = data.labelled(m, rng, split=split, view="images")
+                found.append(np.asarray(part.x[:, 0]))
+                factors.append(np.asarray(part.factors[:, 0]))
+        return np.concatenate(found)
 
-    name = f"evaluation-{n}"
-    x = store.cached(f"{name}-x", lambda: np.concatenate([np.asarray(part.x[:, 0]) for part in draw()]))
-    factors = store.cached(
-        f"{name}-factors", lambda: np.concatenate([np.asarray(part.factors[:, 0]) for part in draw()])
-    )
-    return x, factors
+    def drawn_factors() -> np.ndarray:
+        if not factors:  # the observations were in the cache
+            for start in range(0, n, DRAWN_AT_ONCE):
+                draw(slice(start, min(start + DRAWN_AT_ONCE, n)))
+        return np.concatenate(factors)
+
+    x = store.cached_rows(f"evaluation-{n}-x", n, draw, DRAWN_AT_ONCE)
+    return x, store.cached(f"evaluation-{n}-factors", drawn_factors)
 
 
 def to_observations(frames: np.ndarray, device: torch.device) -> torch.Tensor:
