@@ -23,6 +23,7 @@ ORIENTATIONS = np.linspace(-30, 30, 15)  # degrees
 SKY = (153, 226, 249)
 
 _OVERSAMPLING = 3
+_REACH = 8  # sub-pixels to either side of a pixel's own three that the Lanczos kernel touches
 _LEVELS = np.arange(6, dtype=np.float32) / 5
 _UNIT = 64  # planes are int16 in 1/64 grey level, so that only the sum is rounded
 _CHUNK = 256  # frames composed at once
@@ -246,18 +247,39 @@ def _planes(room: _Room, thing: _Object) -> np.ndarray:
     on_floor = (room.surface == 0) & ~is_object
     shade[on_floor] = np.where(_is_shadowed(room.place[:, on_floor], thing), np.float32(_SHADOW), shade[on_floor])
 
-    colour = np.zeros((N_PLANES, *shade.shape), np.float32)
-    sky = (room.surface == 2) & ~is_object
-    for channel, value in enumerate(SKY):
-        colour[channel, sky] = value / 255
+    planes = np.empty((N_PLANES, SIDE, SIDE), np.float32)
+    sky = _reduce(((room.surface == 2) & ~is_object).astype(np.float32))
+    planes[:3] = sky * (np.array(SKY, np.float32) / 255)[:, None, None]
     for surface, name in enumerate(("floor", "wall")):
         seen = (room.surface == surface) & ~is_object
-        colour[_FIRST_PLANE[name] :][:6, seen] = np.minimum(_LEVELS[:, None] * shade[seen], 1)
+        planes[_FIRST_PLANE[name] :][:6] = _all_levels(seen, shade[seen], np.float32(0))
     rays = room.rays[:, is_object]
     diffuse, gloss = _light(start + distance[is_object] * rays, thing, room.axis)
-    colour[_FIRST_PLANE["object"] :, is_object] = np.minimum(_LEVELS[:, None] * diffuse + gloss, 1)
-    reduced = _LANCZOS @ colour @ _LANCZOS.T
-    return np.rint(255 * _UNIT * reduced).astype(np.int16)
+    planes[_FIRST_PLANE["object"] :] = _all_levels(is_object, diffuse, gloss)
+    return np.rint(255 * _UNIT * planes).astype(np.int16)
+
+
+def _all_levels(seen: np.ndarray, shade: np.ndarray, gloss: np.ndarray | np.float32) -> np.ndarray:
+    """What a surface adds to a channel of each level: (6, 64, 64) float32.
+
+    Args:
+        seen: (n, n) sub-pixels that show it.
+        shade, gloss: factor and addend there, (n_seen,).
+    """
+
+    def reduced(values: np.ndarray | np.float32) -> np.ndarray:
+        canvas = np.zeros(seen.shape, np.float32)
+        canvas[seen] = values
+        return _reduce(canvas)
+
+    planes = _LEVELS[:, None, None] * reduced(shade)
+    if np.any(gloss):
+        planes += reduced(gloss)
+    for plane, level in zip(planes, _LEVELS, strict=True):
+        light = level * shade + gloss
+        if light.size and light.max() > 1:
+            plane[:] = reduced(np.minimum(light, 1))
+    return np.asarray(planes)
 
 
 def _is_shadowed(place: np.ndarray, thing: _Object) -> np.ndarray:
@@ -276,11 +298,27 @@ def _light(place: np.ndarray, thing: _Object, axis: np.ndarray) -> tuple[np.ndar
     return diffuse, _GLOSS * np.clip(lamp / _GLOSS_EDGE + 0.5, 0, 1)
 
 
-def _lanczos(size: int, factor: int) -> np.ndarray:
-    """Weights (size, size * factor) float32 of sub-pixels in each pixel."""
-    distance = (np.arange(size * factor) + 0.5) / factor - (np.arange(size)[:, None] + 0.5)
+def _reduce(canvas: np.ndarray) -> np.ndarray:
+    """Pixels (64, 64) float32 of sub-pixels (192, 192), as Pillow's Lanczos makes them.
+
+    A plain sum in a fixed order: a matrix product would differ in its last bits between machines.
+    """
+    for _ in range(2):
+        padded = np.pad(canvas, ((_REACH, _REACH), (0, 0)))
+        rows = np.zeros((SIDE, canvas.shape[1]), np.float32)
+        for k, weights in enumerate(_TAPS.T):
+            rows += weights[:, None] * padded[k : k + SIDE * _OVERSAMPLING : _OVERSAMPLING]
+        canvas = np.ascontiguousarray(rows.T)
+    return canvas
+
+
+def _lanczos_taps() -> np.ndarray:
+    """Weights (64, 19) float32 of the sub-pixels around each pixel; those beyond the border count nothing."""
+    place = np.arange(SIDE)[:, None] * _OVERSAMPLING + np.arange(_OVERSAMPLING + 2 * _REACH) - _REACH
+    distance = (place + 0.5) / _OVERSAMPLING - (np.arange(SIDE)[:, None] + 0.5)
     weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    weights[(place < 0) | (place >= SIDE * _OVERSAMPLING)] = 0
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-_LANCZOS = _lanczos(SIDE, _OVERSAMPLING)
+_TAPS = _lanczos_taps()
