@@ -122,7 +122,13 @@ class Leftovers:
         return bool(threads) or len(files) > FILES_ALLOWED or kept > MEMORY_ALLOWED
 
     def _new(self) -> tuple[list[threading.Thread], dict[str, str]]:
-        gc.collect()
+        found = self._found()
+        if any(found):
+            gc.collect()  # takes a third of a second, so only where it may close something
+            found = self._found()
+        return found
+
+    def _found(self) -> tuple[list[threading.Thread], dict[str, str]]:
         # threads of C code that once called Python show up as dummies; torch's are kept for the next run
         threads = [
             thread for thread in threading.enumerate()

@@ -96,8 +96,7 @@ def perform(spec: RunSpec, options: Options) -> str:
             return "failed"
         row |= {"notes": notes} if notes else {}
         _sign(row, started, time.perf_counter() - clock, device)
-        _write(store, spec, row)
-    return row["status"]
+        return _stored_as(store, spec, row)
 
 
 def _outcome(run: _Run, old: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -136,11 +135,14 @@ def _sign(row: dict[str, Any], started: str, seconds: float, device: torch.devic
     row["provenance"] = made_by
 
 
-def _write(store: Store, spec: RunSpec, row: dict[str, Any]) -> None:
+def _stored_as(store: Store, spec: RunSpec, row: dict[str, Any]) -> str:
+    """Store the row; the status that it has in the store."""
     try:
         store.write(spec, row)
+        return str(row["status"])
     except ValueError as error:  # a number or a text that no row holds
         store.write(spec, empty_row(spec, "failed", f"its results cannot be stored: {_one_line(error)}"))
+        return "failed"
 
 
 def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:

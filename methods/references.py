@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn import decomposition
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from bench.api import DataSpec, Method, MethodCard, MethodConfig
 from bench.registry import register_method
 from methods.image_vae import ImageVAE, ImageVAEConfig
 from methods.parameters import check_at_least
+
+if TYPE_CHECKING:  # imported where it is used: every process that knows the methods would spend seconds on it
+    from sklearn import decomposition
 
 BUDGETS: dict[str, dict[str, object]] = {"smoke": {}, "quick": {}, "standard": {}, "paper": {}}
 
@@ -129,6 +131,8 @@ class LinearCodes(Method):
 
     def _fit_pca(self, x: Tensor, generator: torch.Generator) -> tuple[decomposition.PCA, np.ndarray]:
         """PCA of x (n, *observation), kept in the buffers, and the scores (n, n_latents) of x."""
+        from sklearn import decomposition
+
         pixels = x.flatten(1).cpu().numpy()
         if min(pixels.shape) < self.n_latents:
             raise ValueError(
@@ -196,6 +200,9 @@ class ICA(LinearCodes):
         Raises:
             ValueError: fewer frames or values a frame than latents.
         """
+        from sklearn import decomposition
+        from sklearn.exceptions import ConvergenceWarning
+
         pca, scores = self._fit_pca(x, generator)
         ica = decomposition.FastICA(whiten="unit-variance", max_iter=1_000, random_state=_sklearn_seed(generator))
         with warnings.catch_warnings():

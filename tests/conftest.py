@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,28 @@ def bench(outside: Path, tmp_path_factory: pytest.TempPathFactory):
         )
 
     return call
+
+
+HOSTILE = (
+    "toy_prints", "toy_seeds", "toy_dtype", "toy_threads", "toy_settings", "toy_opens", "toy_memory", "toy_mutates",
+    "toy_leaves", "toy_unprintable", "toy_killed_once",
+)  # fmt: skip
+TOYS = ("--datasets", "toy_squares", "--budget", "smoke", "--no-figures", "--metrics", "mcc[spearman],mig,toy_largest")
+
+
+def rows_of(folder: Path) -> dict[tuple[str, int], dict]:
+    """Stored rows by (method, seed)."""
+    rows = [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*/*/*.json"))]
+    return {(row["spec"]["method"], row["spec"]["seed"]): row for row in rows}
+
+
+@pytest.fixture(scope="session")
+def toy_grid(bench, tmp_path_factory: pytest.TempPathFactory):
+    """One grid with a method that works and one of each kind that does not: store, finished process, rows."""
+    folder = tmp_path_factory.mktemp("grid") / "results"
+    methods = ",".join(["toy_ae", "toy_raises", "toy_nan", "toy_killed", "toy_sequences", *HOSTILE])
+    done = bench("run", "--methods", methods, *TOYS, "--seeds", "1", "--results", str(folder))
+    return folder, done, rows_of(folder)
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +15,9 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from bench import executor, registry, worker
 from bench.grid import Request, build
 from bench.opening import Folders
+from bench.rows import empty_row
 from bench.store import Store
-from bench.worker import Options, empty_row, is_done, perform
+from bench.worker import HELD, Options, is_done, perform
 
 
 def grid_of(folders: Folders, seeds: tuple[int, ...] = (0,)):
@@ -98,3 +102,94 @@ def test_a_row_of_an_older_data_set_version_is_trained_again(scored, monkeypatch
     assert row["dataset_version"] == entry.card.version + 1
     assert row["provenance"]["started"] > first["provenance"]["finished"]
     assert is_done(row, spec, options)
+
+
+def test_a_run_that_hangs_is_ended_by_its_clock_and_says_where_it_was(cache, tmp_path, monkeypatch):
+    folders = Folders(tmp_path / "data", cache, tmp_path / "results")
+    (spec,) = grid_of(folders).runs
+
+    def hangs(*arguments):
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(registry.method("pca").target, "fit", hangs)
+    started = time.monotonic()
+    assert perform(spec, Options(folders, metrics=("mcc",), timeout=1.5)) == "failed"
+    assert time.monotonic() - started < 30
+    (row,) = Store(folders.results).rows()
+    assert row["reason"].startswith("timed out after 2 s, in phase '")
+    assert row["provenance"]["started"]
+    assert not (Store(folders.results).artifacts(spec.hash) / "progress.json").exists()
+
+
+def test_a_run_that_another_call_holds_is_left_to_it_and_waited_for(cache, tmp_path, monkeypatch):
+    folders = Folders(tmp_path / "data", cache, tmp_path / "results")
+    specs = grid_of(folders, (0, 1)).runs
+    options, store = Options(folders, metrics=("mcc",)), Store(folders.results)
+    calls = []
+
+    def in_process(function, given, workers, threads):
+        calls.append([spec.seed for spec, _ in given])
+        for call in given:
+            yield worker_result(*call)
+
+    def worker_result(spec, options):
+        status = perform(spec, options)
+        if spec.seed == 1:
+            other.close()  # the other call leaves the first run
+        return spec.hash, status
+
+    other = ExitStack()
+    other.enter_context(store.lock(specs[0].hash))
+    assert perform(specs[0], options) == HELD
+    monkeypatch.setattr(executor, "run_parallel", in_process)
+    ended = list(executor.execute(specs, options, workers=2))
+    assert ended == [(specs[1].hash, "done"), (specs[0].hash, "done")]
+    assert calls == [[0, 1], [0]]
+
+
+def test_marks_of_another_call_raise_no_suspicion(cache, tmp_path):
+    folders = Folders(tmp_path / "data", cache, tmp_path / "results")
+    specs = grid_of(folders, (0, 1, 2)).runs
+    store = Store(folders.results)
+    for spec, call in zip(specs, (os.getpid(), os.getpid() + 1, None), strict=True):
+        store.artifacts(spec.hash).mkdir(parents=True)
+        if call:
+            (store.artifacts(spec.hash) / "under-way").write_text(str(call))
+    with store.lock(specs[0].hash), store.lock(specs[1].hash):
+        queue = executor._Queue(specs, Options(folders))
+        assert list(queue.broken(BrokenProcessPool("one died"))) == []
+    assert queue.suspects == [specs[0].hash]
+    assert (store.artifacts(specs[1].hash) / "under-way").exists()
+
+
+def test_what_cannot_be_stored_is_a_failed_row(cache, tmp_path, monkeypatch):
+    folders = Folders(tmp_path / "data", cache, tmp_path / "results")
+    (spec,) = grid_of(folders).runs
+    score = worker.scoring.score
+
+    def scores_with_nan(*arguments, **keywords):
+        scores = score(*arguments, **keywords)
+        scores.details["mcc[spearman]"] = {"correlation": [[float("nan")]]}
+        return scores
+
+    monkeypatch.setattr(worker.scoring, "score", scores_with_nan)
+    assert perform(spec, Options(folders, metrics=("mcc",))) == "failed"
+    (row,) = Store(folders.results).rows()
+    assert row["reason"].startswith("its results cannot be stored: ValueError")
+
+
+def test_half_written_files_of_a_killed_process_are_removed(cache, tmp_path):
+    folders = Folders(tmp_path / "data", cache, tmp_path / "results")
+    (spec,) = grid_of(folders).runs
+    store = Store(folders.results)
+    halves = [
+        store.row_path(spec).with_name(f".{spec.hash}.json.host.1.x.part"),
+        store.artifacts(spec.hash) / "checkpoint.part",
+        store.artifacts(spec.hash) / "codes.part",
+    ]
+    for path in halves:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    assert perform(spec, Options(folders, metrics=("mcc",))) == "done"
+    assert not list(folders.results.rglob("*.part"))

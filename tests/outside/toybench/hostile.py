@@ -127,6 +127,18 @@ class Unprintable(Hostile):
         raise Odd
 
 
+@hostile("toy_counts")
+class Counts(Linear):
+    """Writes down each training that begins, with the process it begins in."""
+
+    def losses(self, batch, generator, player="model"):
+        if batch.step == 0:
+            with open(os.path.join(os.path.dirname(__file__), "trainings"), "a") as file:
+                file.write(f"{os.getpid()}\n")
+        time.sleep(0.01)
+        return super().losses(batch, generator)
+
+
 @hostile("toy_hangs")
 class Hangs(Hostile):
     def misbehave(self, batch):
@@ -165,7 +177,7 @@ class KilledOnce(Hostile):
     """Is killed by the system the first time, and behaves the second."""
 
     def misbehave(self, batch):
-        mark = os.path.join(os.environ["TOY_MARKS"], "killed once")
+        mark = os.path.join(os.path.dirname(__file__), "killed once")
         if not os.path.exists(mark):
             open(mark, "w").close()
             os.kill(os.getpid(), 9)
