@@ -119,7 +119,9 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, Member | None]]:
             if info.is_dir():
                 yield info.filename, None
                 continue
-            with file.open(info) as content:
+            with _reported(archive, OSError):  # a place before the start of the file, for instance
+                content = file.open(info)
+            with content:
                 yield info.filename, Member(content, archive)
 
 
@@ -161,7 +163,7 @@ class Member:
             ArchiveRefused: damaged or cut short.
         """
         pieces, left = [], size
-        with _reported(self._archive):
+        with _reported(self._archive, OSError):
             while left and (piece := self._stream.read(_PIECE if left < 0 else min(left, _PIECE))):
                 pieces.append(piece)
                 left -= len(piece) if left > 0 else 0
@@ -169,11 +171,11 @@ class Member:
 
 
 @contextmanager
-def _reported(archive: Path) -> Iterator[None]:
-    """What the readers raise on a damaged archive becomes one line with its name."""
+def _reported(archive: Path, *more: type[Exception]) -> Iterator[None]:
+    """What the readers raise on a damaged archive, and ``more``, becomes one line with its name."""
     try:
         yield
-    except DAMAGE as error:
+    except DAMAGE + more as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveRefused(f"{archive.name}: damaged or cut short ({text})") from None
 

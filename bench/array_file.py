@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import npy
 from bench.datasets.zipped_npy import NpzMember
 from bench.registry import UsageError
 
@@ -46,7 +47,9 @@ class StoredArray:
         return self
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """The array in pieces of about 64 MB."""
+        """The array in pieces of about 64 MB; none of an array without values, which may still claim many rows."""
+        if not math.prod(self.shape):
+            return iter(())
         row = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
         return self.rows(max(1, PIECE // row))
 
@@ -139,7 +142,7 @@ def _unreadable(label: str, reason: str) -> StoredArray:
 
 def _npy(path: Path) -> StoredArray:
     with _damage(path):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = npy.mapped(path)
         if not array.ndim:
             raise UsageError(f"{path} holds one number")
     return StoredArray(path.name, array.shape, array.dtype, lambda n: _slices(array, n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tokenize
 import warnings
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 _PIECE = 1 << 20  # bytes read at once
 _MAX_AXES = 32
+_MAX_HEADER = 10_000
 
 # What numpy, and the Python parser below it, raise on headers that are none.
 _NO_HEADER = (
@@ -51,22 +53,33 @@ def read_header(stream: BinaryIO) -> Header:
     Raises:
         ValueError: one line: another format, another version, or a header that describes no array.
     """
+    raw = _raw_header(stream)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice to whoever wrote the file, about Python 2 and odd literals
         try:
-            version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
-            if version == (1, 0):
-                shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
-            elif version == (2, 0):
-                shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)  # type: ignore[arg-type]
-            else:
-                raise ValueError(f"written in npy version {version[0]}.{version[1]}; wanted 1.0 or 2.0")
+            read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[raw[6]]
+            shape, is_fortran, dtype = read(io.BytesIO(raw[8:]))
         except _NO_HEADER as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(text) from None
-    if any(length < 0 for length in shape) or len(shape) > _MAX_AXES:
+            raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+    header = Header(tuple(map(int, shape)), bool(is_fortran), dtype)
+    least = count_bytes(tuple(length or 1 for length in header.shape), dtype)  # numpy multiplies in 63 bits
+    if any(length < 0 for length in shape) or len(shape) > _MAX_AXES or (least >= 2**63 and not header.n_bytes):
         raise ValueError(f"claims shape {str(shape)[:80]}")
-    return Header(tuple(map(int, shape)), bool(is_fortran), dtype)
+    return header
+
+
+def _raw_header(stream: BinaryIO) -> bytes:
+    """Magic, version, length and text of a header; a claimed length costs nothing."""
+    raw = stream.read(8)
+    if len(raw) < 8 or not raw.startswith(np.lib.format.MAGIC_PREFIX):
+        raise ValueError("no npy header")
+    if tuple(raw[6:]) not in ((1, 0), (2, 0)):
+        raise ValueError(f"written in npy version {raw[6]}.{raw[7]}; wanted 1.0 or 2.0")
+    length = stream.read(2 * raw[6])
+    size = int.from_bytes(length, "little")
+    if size > _MAX_HEADER:
+        raise ValueError(f"claims a header of {size:,} bytes")
+    return raw + length + stream.read(size)
 
 
 def mapped(path: Path) -> np.memmap:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bench import npy
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, Source, canonical_json
 from bench.datasets.containers import Container, ImageData, Labelled, PairData, SequenceData
 from bench.datasets.official import ADDED
@@ -170,8 +170,7 @@ def arrays(card: AddedCard) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for name, (shape, kind) in wanted.items():
         try:
-            is_empty = not math.prod(shape)  # numpy maps no empty array
-            array = np.load(card.folder / name, mmap_mode=None if is_empty else "r", allow_pickle=False)
+            array = npy.mapped(card.folder / name)
             if array.shape != shape or array.dtype != kind:
                 raise ValueError(f"{array.shape} {array.dtype}, wanted {shape} {np.dtype(kind)}")
         except (OSError, ValueError, EOFError) as error:
