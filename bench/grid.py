@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import metric_choice, registry, selection
+from bench import metric_choice, registry, selection, sweeps
 from bench.api import DataSpec
 from bench.datasets.base import DataInfo, Source
 from bench.evidence import available
@@ -166,8 +166,9 @@ def resolve_devices(asked: str, workers: int | None, threads: int) -> tuple[tupl
 
 def _methods(request: Request) -> list[tuple[str, Any]]:
     found = []
-    for selected in selection.parse(request.methods, "--methods"):
-        entry = registry.method(selected.name)
+    named = selection.parse(request.methods, "--methods")
+    for selected in [one for item in named for one in sweeps.expanded(item)]:
+        entry = registry.lookup(registry.methods(), selected.name, "method", "bench list methods", also=sweeps.SWEEPS)
         budget = entry.card.budgets.get(request.budget, {})
         selected, points = _named_grid(entry, selected)
         for point in points:

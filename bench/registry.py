@@ -124,11 +124,12 @@ def dataset(name: str) -> Entry:
     return lookup(datasets(), name, "data set", "bench list datasets")
 
 
-def lookup(table: dict[str, T], name: str, kind: str, command: str) -> T:
-    """``table[name]``, or a UsageError that proposes the nearest name and the command that lists them."""
+def lookup(table: dict[str, T], name: str, kind: str, command: str, also: Iterable[str] = ()) -> T:
+    """``table[name]``, or a UsageError that proposes the nearest name (or one of ``also``) and what lists them."""
     if name in table:
         return table[name]
-    raise UsageError(f"unknown {kind} '{name}'.{did_you_mean(name, table)} `{command}` shows all of them.")
+    near = did_you_mean(name, [*table, *also])
+    raise UsageError(f"unknown {kind} '{name}'.{near} `{command}` shows all of them.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -75,9 +75,10 @@ def _noted_names() -> dict[str, list[str]]:
             return found["names"]
     from bench import registry
     from bench.store import write_atomically
+    from bench.sweeps import SWEEPS
     from metrics.registry import metric, metric_ids
 
-    names = {"methods": list(registry.methods()), "datasets": list(registry.datasets()), "metrics": metric_ids()}
+    names = {"methods": [*registry.methods(), *SWEEPS], "datasets": list(registry.datasets()), "metrics": metric_ids()}
     names["keys"] = [key for one in names["metrics"] for key in metric(one).keys("quick")]
     with suppress(OSError):
         write_atomically(note, json.dumps({"stamp": stamp, "names": names}))

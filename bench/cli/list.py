@@ -8,16 +8,27 @@ from typing import Any
 import click
 
 from bench import registry
+from bench.registry import UsageError
+from bench.sweeps import SWEEPS
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(["methods", "datasets", "metrics"]))
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: names with their facts.")
-def command(kind: str, as_json: bool) -> int:
+@click.option("--format", "form", type=click.Choice(["text", "md"]), help="md: a page of the cards. [default: text]")
+def command(kind: str, as_json: bool, form: str | None) -> int:
     """List what can be selected, with one line each.
 
-    Example: bench list methods
+    \b
+    Examples:
+      bench list methods
+      bench list methods --format md > docs/methods.md
     """
+    if as_json and form:
+        raise UsageError(f"--json and --format {form} are two forms; give one")
+    if form == "md":
+        click.echo(_page(kind), nl=False)
+        return 0
     facts = {"methods": _methods, "datasets": _datasets, "metrics": _metrics}[kind]()
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
@@ -28,12 +39,23 @@ def command(kind: str, as_json: bool) -> int:
     return 0
 
 
+def _page(kind: str) -> str:
+    from bench.report.card_pages import facts_page, methods_page
+
+    if kind == "methods":
+        return methods_page({name: entry.card for name, entry in registry.methods().items()}, SWEEPS)
+    return facts_page("Data sets", _datasets()) if kind == "datasets" else facts_page("Metrics", _metrics())
+
+
 def _methods() -> dict[str, dict[str, Any]]:
-    return {
+    found: dict[str, dict[str, Any]] = {
         name: {"summary": entry.card.summary, "family": entry.card.family, "view": entry.card.view,
                "paper": entry.card.paper}
         for name, entry in registry.methods().items()
     }  # fmt: skip
+    for name, sweep in SWEEPS.items():
+        found[name] = {"summary": sweep.summary, "methods": list(sweep.methods), "paper": sweep.paper}
+    return found
 
 
 def _datasets() -> dict[str, dict[str, Any]]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.completion import budgets, list_of, protocols
 from bench.cli.options import data_root_option, results_option
 from bench.registry import UsageError
+
+if TYPE_CHECKING:
+    from bench.spec import RunSpec
 
 # seconds; tens of times what the budgets promise, so that only what hangs is ended. A checkpoint keeps what was done.
 TIMEOUTS = {"smoke": 1_800.0, "quick": 21_600.0, "standard": 172_800.0, "paper": 0.0}
@@ -123,18 +129,41 @@ def _print_plan(
 
     for note in plan_.notes:
         click.echo(f"bench: {note}", err=True)
-    cells: dict[tuple[str, str], int] = {}
-    for spec in plan_.todo:
-        cells[spec.method, spec.dataset] = cells.get((spec.method, spec.dataset), 0) + 1
-    for (method, dataset), count in cells.items():
-        one = [expected[spec.hash] for spec in plan_.todo if (spec.method, spec.dataset) == (method, dataset)]
-        click.echo(f"{method:<16} {dataset:<18} {count:>4} runs of about {clock(sum(one) / count)}")
-    for spec, reason in grid.skipped:
-        click.echo(f"{spec.label}: skipped, {reason}")
+    for line in _todo_lines(plan_.todo, expected):
+        click.echo(line)
+    for line in _skipped_lines(grid.skipped):
+        click.echo(line)
     click.echo(f"{len(plan_.todo)} runs to do, {len(plan_.stored)} stored already, {len(grid.skipped)} do not apply")
     if plan_.todo:
         total = max(sum(expected.values()) / workers, max(expected.values()))
         click.echo(f"about {clock(total)} with {workers} worker(s) on {', '.join(devices)}, judged by {basis}")
+
+
+def _todo_lines(todo: Sequence[RunSpec], expected: Mapping[str, float]) -> list[str]:
+    """One line for each method on each data set, whatever the number of its settings and seeds."""
+    from bench.progress import clock
+
+    cells: dict[tuple[str, str], list[RunSpec]] = {}
+    for spec in todo:
+        cells.setdefault((spec.method, spec.dataset), []).append(spec)
+    wide = [max((len(names[i]) for names in cells), default=0) for i in (0, 1)]
+    lines = []
+    for (method, dataset), specs in cells.items():
+        n_settings = len({replace(spec, seed=0).hash for spec in specs})
+        settings = f" ({n_settings} settings)" if n_settings > 1 else ""
+        one = clock(sum(expected[spec.hash] for spec in specs) / len(specs))
+        runs = f"{len(specs):>4} run{'s' if len(specs) > 1 else ' '}"
+        lines.append(f"{method:<{wide[0]}}  {dataset:<{wide[1]}}  {runs} of about {one}{settings}")
+    return lines
+
+
+def _skipped_lines(skipped: Sequence[tuple[RunSpec, str]]) -> list[str]:
+    """One line for each method on each data set and reason; a number where it is several runs."""
+    counts = Counter((spec.method, spec.dataset, reason) for spec, reason in skipped)
+    return [
+        f"{method} on {dataset}: {'skipped' if n == 1 else f'{n} runs skipped'}, {reason}"
+        for (method, dataset, reason), n in counts.items()
+    ]
 
 
 def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, float], figures: bool) -> int:

@@ -13,6 +13,7 @@ import click
 from bench import registry
 from bench.cli.completion import one_of
 from bench.registry import UsageError, did_you_mean
+from bench.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from bench.datasets.base import OfficialFile
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("name", shell_complete=one_of("methods", "datasets", "metrics"))
 def command(name: str) -> int:
-    """Show the card of a method, data set or metric: source, parameters, budgets, bounds, how it was verified.
+    """Show the card of a method, sweep, data set or metric: source, parameters, bounds, how it was verified.
 
     Example: bench show slowvae
     """
@@ -32,6 +33,12 @@ def command(name: str) -> int:
         entry = methods.get(name) or datasets[name]
         _fields(name, entry.card)
         _parameters(entry)
+        if name in methods:
+            _grids(name, entry.card)
+        return 0
+    if name in SWEEPS:
+        _fields(name, SWEEPS[name])
+        _sweep(name, methods)
         return 0
     try:
         if name.partition("[")[0] in metrics:
@@ -39,7 +46,7 @@ def command(name: str) -> int:
             return 0
     except UnknownMetric as error:
         raise UsageError(str(error)) from None
-    near = did_you_mean(name, [*methods, *datasets, *metrics])
+    near = did_you_mean(name, [*methods, *SWEEPS, *datasets, *metrics])
     raise UsageError(f"nothing is called '{name}'.{near} `bench list methods|datasets|metrics` shows all names.")
 
 
@@ -51,7 +58,7 @@ def _fields(name: str, card: Any) -> None:
             _files(value)
             continue
         if (
-            field.name in ("budgets", "outputs")
+            field.name in ("budgets", "outputs", "grids")
             or callable(value)
             or value in ("", (), None, {})
             or field.name == "name"
@@ -83,6 +90,32 @@ def _parameters(entry: registry.Entry) -> None:
             f"{budget} {values[field.name]}" for budget, values in entry.card.budgets.items() if field.name in values
         ]
         click.echo(f"    {field.name:<16} {field.default!s:<10} {', '.join(changed)}".rstrip())
+
+
+def _grids(name: str, card: Any) -> None:
+    """One line per sweep of a method."""
+    for i, (grid, points) in enumerate(card.grids.items()):
+        if i == 0:
+            click.echo(f"  sweeps, written {name}[grid={grid}]")
+        _line(grid, f"{_spread(points)} ({len(points)} points)", indent=4)
+
+
+def _sweep(name: str, methods: Mapping[str, registry.Entry]) -> None:
+    """One line per method of a sweep over several."""
+    points = {method: methods[method].card.grids[name] for method in SWEEPS[name].methods}
+    click.echo(f"  what is set ({sum(map(len, points.values()))} points)")
+    for method, grid in points.items():
+        _line(method, _spread(grid), indent=4)
+
+
+def _spread(points: Sequence[Mapping[str, Any]]) -> str:
+    """Every parameter of these points with its values: ``beta 1, 4; network study``."""
+    values = {key: dict.fromkeys(_value(point[key]) for point in points) for key in points[0]}
+    return "; ".join(f"{key} {', '.join(texts)}" for key, texts in values.items())
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _metric(metric_id: str) -> None:
