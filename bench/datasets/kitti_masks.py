@@ -98,7 +98,7 @@ CARD = DatasetCard(
         "frames. "
         "Generated: figures of 14 capsules; steps in x, y and area follow the generalised normal fits to KITTI Masks "
         "(shapes 0.587, 0.694, 0.455) while the figure is wholly in the window; sideways steps persist (rank "
-        "correlation 0.9). Start, length and persistence follow real KITTI pedestrians. Not comparable with published "
+        "correlation 0.8). Start, length and persistence follow real KITTI pedestrians. Not comparable with published "
         "tables."
     ),
 )

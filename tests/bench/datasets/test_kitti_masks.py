@@ -376,7 +376,7 @@ def test_a_figure_lies_where_its_path_says():
         path[:, :2] = 32 + 0.3 * (path[:, :2] - path[:, :2].mean(0))  # wholly in the window
         path[:, 2] = np.clip(path[:, 2], 30, 300)
         masks = walkers._render(walkers._Body.draw(rng).poses(len(path), rng), path, np.sqrt(path[:, 2] / 0.21))
-        np.testing.assert_array_equal(masks.sum(axis=(1, 2)), np.round(path[:, 2]))
+        np.testing.assert_array_equal(masks.sum(axis=(1, 2)), path[:, 2])
         errors.append(measure(masks)[:, [1, 0]] - path[:, :2])
     assert np.median(np.hypot(*np.concatenate(errors).T)) < 0.03
 
@@ -384,12 +384,14 @@ def test_a_figure_lies_where_its_path_says():
 def test_steps_of_figures_follow_the_published_laws():
     rng = np.random.default_rng(6)
     steps = np.concatenate([np.diff(walkers._walk(rng)[0], axis=0) for _ in range(400)])
-    for i, (shape, location, scale) in enumerate((KITTI_X, KITTI_Y, KITTI_AREA)):
-        # a path ends where it leaves its range, so a few of the largest steps are missing; x persists: fewer draws
-        distance = stats.kstest(steps[:, i], stats.gennorm(shape, location, scale).cdf).statistic
-        assert distance < (0.03 if i == 0 else 0.015)
+    # A path ends where it leaves its range, so a few of the largest steps are missing; x persists: fewer draws.
+    for values, law, most in ((steps[:, 0], KITTI_X, 0.03), (steps[:, 1], KITTI_Y, 0.015)):
+        assert stats.kstest(values, stats.gennorm(*law).cdf).statistic < most
+    between = np.arange(-200, 200) + 0.5  # areas are whole
+    found = np.searchsorted(np.sort(steps[:, 2]), between) / len(steps)
+    assert np.abs(found - stats.gennorm(*KITTI_AREA).cdf(between)).max() < 0.015
     sideways = np.concatenate([walkers._sideways(60, rng)[0] for _ in range(100)]).reshape(100, 60)
-    assert stats.spearmanr(sideways[:, :-1].ravel(), sideways[:, 1:].ravel()).statistic == pytest.approx(0.89, abs=0.03)
+    assert stats.spearmanr(sideways[:, :-1].ravel(), sideways[:, 1:].ravel()).statistic == pytest.approx(0.79, abs=0.03)
 
 
 def test_the_cache_serves_the_second_opening(tmp_path):
