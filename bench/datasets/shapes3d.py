@@ -22,6 +22,7 @@ from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_funct
 from bench.datasets.official import official_source
 from bench.datasets.row_file import RowFile
 from bench.datasets.shapes3d_renderer import N_PLACEMENTS, SIDE, SIZES, compose, placements
+from bench.messages import listed, one_line
 from bench.registry import register_dataset
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ CARD = DatasetCard(
         "The first use of the official file converts it to 5.9 GB of rows in the cache. Its labels are compared with "
         "the order of the grid. disentanglement_lib asks for an .npz that was never published at a stable address. "
         "Generated frames lack the faint texture of floor and walls; they are not comparable with published tables. "
-        "They cost about 30 µs each on one core; what they are summed from takes 3 s and 83 MB of cache, once."
+        "They cost about 20 µs each on one core; what they are summed from takes 3 s and 83 MB of cache, once."
     ),
 )
 
@@ -157,8 +158,9 @@ def _pieces(path: Path, sizes: tuple[int, ...]) -> Generator[np.ndarray, None, N
             if len(rest):
                 yield rest.transpose(0, 3, 1, 2)
     except (OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(f"{name}: is no HDF5 file, or is damaged or cut short ({reason}); fetch it again") from None
+        raise ValueError(
+            f"{name}: is no HDF5 file, or is damaged or cut short ({one_line(error, 120)}); fetch it again"
+        ) from None
 
 
 def _array(file: h5py.File, name: str, key: str, shape: tuple[int, ...], dtype: type) -> h5py.Dataset:
@@ -169,12 +171,12 @@ def _array(file: h5py.File, name: str, key: str, shape: tuple[int, ...], dtype: 
 
     link = file.get(key, getlink=True)
     if link is None:
-        raise ValueError(f"{name}: has no array '{key}', only {', '.join(sorted(file)[:8])[:200] or 'nothing'}")
+        raise ValueError(f"{name}: has no array '{key}', only {listed(file) or 'nothing'}")
     if not isinstance(link, h5py.HardLink):
         raise ValueError(f"{name}: '{key}' is a link to somewhere else, wanted the array itself")
     array = file[key]
     if not isinstance(array, h5py.Dataset) or array.shape != shape or array.dtype != dtype:
-        what = f"{array.shape} {array.dtype}" if isinstance(array, h5py.Dataset) else "no array"
+        what = one_line(f"{array.shape} {array.dtype}") if isinstance(array, h5py.Dataset) else "no array"
         raise ValueError(f"{name}: '{key}' is {what}, the official one {shape} {np.dtype(dtype)}")
     if array.is_virtual or array.external:
         raise ValueError(f"{name}: '{key}' keeps its values in another file, wanted them in this one")

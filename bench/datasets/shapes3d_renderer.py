@@ -26,7 +26,7 @@ _OVERSAMPLING = 3
 _REACH = 8  # sub-pixels to either side of a pixel's own three that the Lanczos kernel touches
 _LEVELS = np.arange(6, dtype=np.float32) / 5
 _UNIT = 64  # planes are int16 in 1/64 grey level, so that only the sum is rounded
-_CHUNK = 256  # frames composed at once
+_CHUNK = 16  # frames summed at once: what is in work stays in the processor's cache
 
 # Lengths in tenths of the camera's distance from the object, of scale 1. At orientation 0 x points to the right and y
 # into the picture; z points upwards, and the object stands in the origin.
@@ -84,20 +84,29 @@ def compose(planes: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 def _sum(planes: np.ndarray, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Frames of cells whose planes stand in these rows."""
+    single = planes.reshape(-1, SIDE, SIDE)
+    first = N_PLANES * rows[:, None]
+    chosen = [first + np.arange(3)]
+    for column, surface in enumerate(("floor", "wall", "object")):
+        chosen.append(first + _FIRST_PLANE[surface] + hue_levels(cells[:, column]))
     frames = np.empty((len(cells), 3, SIDE, SIDE), np.uint8)
+    total, part = np.empty((2, _CHUNK, 3, SIDE, SIDE), np.int16)
     for start in range(0, len(cells), _CHUNK):
-        part, placement = cells[start : start + _CHUNK], rows[start : start + _CHUNK, None]
-        total = planes[placement, np.arange(3)]
-        for column, surface in enumerate(("floor", "wall", "object")):
-            total += planes[placement, _FIRST_PLANE[surface] + hue_levels(part[:, column])]
+        piece = slice(start, min(start + _CHUNK, len(cells)))
+        total, part = total[: piece.stop - start], part[: piece.stop - start]
+        # Rows are in range; the other modes of take copy what they write to ``out``.
+        np.take(single, chosen[0][piece], axis=0, out=total, mode="clip")
+        for numbers in chosen[1:]:
+            np.take(single, numbers[piece], axis=0, out=part, mode="clip")
+            total += part
         np.clip(total, 0, 255 * _UNIT, out=total)
         total += _UNIT // 2
-        frames[start : start + _CHUNK] = total // _UNIT
+        frames[piece] = total // _UNIT
     return frames
 
 
 def render_shapes3d(cells: np.ndarray) -> np.ndarray:
-    """Frames (n, 3, 64, 64) uint8 of a few cells (n, 6); makes their placements anew, 6 ms each."""
+    """Frames (n, 3, 64, 64) uint8 of a few cells (n, 6); makes their placements anew, 7 ms each."""
     numbers, rows = np.unique(placement_numbers(cells), return_inverse=True)
     return _sum(placements(numbers), rows, cells)
 
