@@ -11,6 +11,7 @@ import torch
 
 from bench import registry
 from bench.api import Batch, DataSpec
+from bench.opening import Folders, open_dataset, resolve_source
 from metrics import registry as metric_registry
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,8 @@ def python_blocks(page: Path) -> list[str]:
 def adding(monkeypatch):
     """Names that the examples of docs/adding.md define; registered for the length of the test."""
     monkeypatch.setattr(registry, "_METHODS", dict(registry.methods()))
+    registry.datasets()
+    monkeypatch.setattr(registry, "_DATASETS", dict(registry._DATASETS))  # without a user's own
     metric_registry.cards()
     monkeypatch.setattr(metric_registry, "_REGISTERED", dict(metric_registry._REGISTERED))
     names: dict = {"__name__": "example"}
@@ -43,6 +46,17 @@ def test_the_method_example_trains(adding):
     assert 0.5 * 64 < float(loss.detach()) < 1.2 * 64  # about log 2 nats a pixel before training
     assert method.encode(x).shape == (4, 1, 3)
     assert method.decode(method.encode(x)[:, 0]).shape == (4, 1, 8, 8)
+
+
+def test_the_data_set_example_draws_what_its_factors_say(adding, tmp_path):
+    folders = Folders(tmp_path, tmp_path, tmp_path)
+    config, source = resolve_source("squares", registry.dataset("squares").config(transitions="uni", k=1), folders)
+    data = open_dataset("squares", config, source, folders)
+    frame = data.render(np.array([[2, 3, 5]]), np.random.default_rng(0))[0, 0]
+    assert np.argwhere(frame).min(0).tolist() == [12, 20]
+    assert frame.sum() == 16 * 255
+    pair = data.labelled(20, np.random.default_rng(0), view="pairs")
+    assert (np.diff(pair.factors, axis=1) != 0).sum(-1).tolist() == [[1]] * 20
 
 
 def test_the_metric_example_scores(adding):
