@@ -40,7 +40,7 @@ class Reporter:
 
     def phase(self, name: str) -> None:
         self.facts["phase"] = name
-        self._write(force=False)
+        self._write(force=True)  # rare, and what stops or ends a run asks where it is
 
     def step(self, step: int, n_steps: int) -> None:
         self.facts |= {

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench import output, prepare, progress
+from bench import cell_metrics, output, prepare, progress
 from bench.executor import BrokenProcessPool, execute, run_parallel
 from bench.grid import Grid
 from bench.registry import UsageError
@@ -106,6 +106,7 @@ def run(
                 for warning in progress.warnings(store.artifacts(name)):
                     display.note(warning)
                 outcome.finished[status] = outcome.finished.get(status, 0) + 1
+        cell_metrics.update(grid.runs, options, display.note)
     except (KeyboardInterrupt, Interrupted):  # the second from a worker that was asked to stop
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - started
@@ -127,13 +128,15 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
     display.note(f"preparing {', '.join(sorted({spec.dataset for spec in jobs}))}")
     calls = [(spec, options.folders) for spec in jobs]
     try:
-        for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
-            pass
-    except BrokenProcessPool:
-        raise UsageError(f"preparing {jobs[0].dataset} was killed by the system (out of memory or disk?)") from None
+        for _ in range(2):  # a killed one is tried again: what is in the cache already stays there
+            with suppress(BrokenProcessPool):
+                for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
+                    pass
+                return
     except (OSError, ValueError, MemoryError) as error:
         # a file that cannot be read is the caller's to mend; nothing has been stored yet
         raise UsageError(str(error) or "not enough memory to prepare the data") from None
+    raise UsageError(f"preparing {jobs[0].dataset} was killed by the system twice (out of memory or disk?)")
 
 
 @contextmanager
