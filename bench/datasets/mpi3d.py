@@ -146,7 +146,7 @@ CARD = DatasetCard(
         "Official only: where the file is absent, so is the data set. 1,036,800 images, complex 460,800; the first use "
         "converts them to 12.7 (5.7) GB of rows in the cache. toy and realistic also exist as the challenge's release "
         "of 460,800 images with 4 colours and 4 shapes (disentanglement_lib's; save it under the same name): the "
-        "number of images decides the factor sizes, and rows say so. Lap holds the shape still. object_color white, "
+        "number of images decides the factor sizes, and the file's fingerprint keeps rows of both apart. Lap holds the shape still. object_color white, "
         "green, red, blue, brown, olive; object_shape cone, cube, cylinder, hexagonal, pyramid, sphere; object_size "
         "small, large; camera_height top, centre, bottom; background_color purple, sea green, salmon. complex: "
         "yellow, green, olive, red; coffee cup, tennis ball, croissant, beer cup. Checksums are recorded for the "
@@ -169,7 +169,8 @@ def mpi3d(config: MPI3DConfig, store: DataStore) -> FactorGrid:
             _CHUNK,
         )
     frames = RowFile(rows)
-    title = f"{CARD.title} {config.variant}, {config.transition_label} transitions, official images"
+    release = "" if info.factors.sizes == VARIANTS[config.variant][0] else " (challenge's release)"
+    title = f"{CARD.title} {config.variant}{release}, {config.transition_label} transitions, official images"
     return FactorGrid(
         info,
         lambda factors, rng: frames[cell_numbers(factors, info.factors)],

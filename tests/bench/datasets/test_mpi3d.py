@@ -62,7 +62,9 @@ def test_the_number_of_images_decides_the_factor_sizes(tmp_path, variant, n, siz
     write(tmp_path, variant, images=numbered(n))
     source = find_source(MPI3DConfig(variant=variant), tmp_path)
     assert (source.kind, source.note) == ("official", note)
-    assert opened("mpi3d", tmp_path, variant=variant).info.factors.sizes == sizes
+    data = opened("mpi3d", tmp_path, variant=variant)
+    assert data.info.factors.sizes == sizes
+    assert ("challenge's release" in data.title) == bool(note)
 
 
 def test_published_grids_have_the_published_numbers_of_images(monkeypatch):
