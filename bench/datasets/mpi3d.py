@@ -143,14 +143,15 @@ CARD = DatasetCard(
     verified="reader against files of the official layout; never run on the official files, which were not at hand",
     files=tuple(FILES.values()),
     notes=(
-        "Official only: where the file is absent, so is the data set. 1,036,800 images, complex 460,800; the first use "
-        "converts them to 12.7 (5.7) GB of rows in the cache. toy and realistic also exist as the challenge's release "
-        "of 460,800 images with 4 colours and 4 shapes (disentanglement_lib's; save it under the same name): the "
-        "number of images decides the factor sizes, and the file's fingerprint keeps rows of both apart. Lap holds the shape still. object_color white, "
-        "green, red, blue, brown, olive; object_shape cone, cube, cylinder, hexagonal, pyramid, sphere; object_size "
-        "small, large; camera_height top, centre, bottom; background_color purple, sea green, salmon. complex: "
-        "yellow, green, olive, red; coffee cup, tennis ball, croissant, beer cup. Checksums are recorded for the "
-        "older address alone, so a difference is told and not refused."
+        "Official only: where the file is absent, so is the data set. 1,036,800 images, complex 460,800; the first "
+        "use converts them to 12.7 (5.7) GB of rows in the cache. toy and realistic also exist as the challenge's "
+        "release of 460,800 images with 4 colours and 4 shapes (disentanglement_lib's; save it under the same name): "
+        "the number of images decides the factor sizes, and the file's fingerprint keeps rows of both apart. Lap "
+        "holds the shape still. object_color white, green, red, blue, brown, olive; object_shape cone, cube, "
+        "cylinder, hexagonal, pyramid, sphere; object_size small, large; camera_height top, centre, bottom; "
+        "background_color purple, sea green, salmon. complex: yellow, green, olive, red; coffee cup, tennis ball, "
+        "croissant, beer cup. Checksums are recorded for the older address alone, so a difference is told and not "
+        "refused."
     ),
 )
 
