@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from bench.messages import one_line
+
 MAX_BYTES = 200 * 2**30
 MAX_MEMBERS = 1_000_000
 _PIECE = 1 << 20
@@ -87,7 +89,9 @@ def _unpack(archive: Path, target: Path, max_bytes: int, max_members: int) -> in
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("xb")
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            raise ArchiveRefused(f"{archive.name}: '{name}' is in it twice, or as file and as folder") from None
+            raise ArchiveRefused(
+                f"{archive.name}: '{one_line(name)}' is in it twice, or as file and as folder"
+            ) from None
         with file:
             n_files += 1
             while piece := content.read(_PIECE):
@@ -104,9 +108,9 @@ def _inside(target: Path, name: str, archive: str) -> Path:
     """The path below ``target`` that a member's name means."""
     pure, windows = PurePosixPath(name), PureWindowsPath(name)
     if pure.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
-        raise ArchiveRefused(f"{archive}: '{name}' would be written outside its folder; nothing was unpacked")
+        raise ArchiveRefused(f"{archive}: '{one_line(name)}' would be written outside its folder; nothing was unpacked")
     if "\\" in name or "\x00" in name or len(name) > 1_000:
-        raise ArchiveRefused(f"{archive}: '{name[:80]!r}' is no name for a file; nothing was unpacked")
+        raise ArchiveRefused(f"{archive}: '{one_line(name)}' is no name for a file; nothing was unpacked")
     return target / pure
 
 
@@ -176,12 +180,14 @@ def _reported(archive: Path, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except DAMAGE + more as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = one_line(" ".join(str(error).split()), 200) or type(error).__name__
         raise ArchiveRefused(f"{archive.name}: damaged or cut short ({text})") from None
 
 
 def _not_plain(archive: Path, name: str) -> ArchiveRefused:
-    return ArchiveRefused(f"{archive.name}: '{name}' is a link or a device; only files and folders are unpacked")
+    return ArchiveRefused(
+        f"{archive.name}: '{one_line(name)}' is a link or a device; only files and folders are unpacked"
+    )
 
 
 @contextmanager

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
+import json
 
+import array_files
+import hdf5_files
 import pytest
 from guard import Broken, check_line, effort, outcome
 from hypothesis import given
-from hypothesis import strategies as st
-from mutations import TEXTS
-from test_codes import GOOD_CSV, GOOD_HDF5, GOOD_NPY, GOOD_NPZ, archives, arrays, hierarchies, tables
+from mutations import TEXTS, made, some_text
 from test_rows import GOOD as GOOD_ROWS
 from test_rows import contents, placed
-from test_specs import TYPED
+from test_specs import typed
 
 from bench.cli import main
 from bench.cli import run as run_command
 
-WORDS = st.one_of(
-    st.sampled_from([text for text in TEXTS if "\x00" not in text and text != "\ud800"]),
-    st.sampled_from(["--help", "--json", "--metrics", "mcc[pearson]", "--rows", "-o", "--results", ".", "--seed", "5", "--", "--budget", "quick"]),
-    st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=6), st.just("\udcff"),
+OPTIONS = (
+    "--help", "--json", "--metrics", "mcc[pearson]", "--rows", "--results", ".", "--seed", "5", "--", "--budget",
+    "quick",
 )  # fmt: skip
+
+
+def word(rng):
+    """What a shell can hand over: any text without a NUL, odd bytes as half surrogates."""
+    text = rng.choice((rng.choice(TEXTS), rng.choice(OPTIONS), some_text(rng, 6), "\udcff"))
+    text = "".join(char for char in text if char != "\x00" and not "\ud800" <= char <= "\udc7f")
+    return "x" if text.startswith(("-o", "--o")) else text  # would write
+
+
+def words(rng, most=3):
+    return [word(rng) for _ in range(rng.randint(0, most))]
 
 
 def call(*arguments):
@@ -55,63 +65,72 @@ def run(reader, folder, *arguments, writes=False):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "good.npz").write_bytes(GOOD_NPZ[0])
+    (tmp_path / "good.npz").write_bytes(array_files.GOOD_NPZ[0])
     call("score", "good.npz", "--metrics", "mcc[pearson],mig", "--json")
     placed(tmp_path / "good", b"{}")
     call("table", "--results", "good")
     return tmp_path
 
 
-FILES = st.one_of(
-    archives(), arrays(), tables().map(lambda text: text.encode("utf-8", "surrogatepass")), hierarchies(),
-    st.sampled_from([*GOOD_NPZ, *GOOD_NPY, *GOOD_CSV, *GOOD_HDF5]),
-)  # fmt: skip
+GOOD = (*array_files.GOOD_NPZ, *array_files.GOOD_CSV, *hdf5_files.GOOD_HDF5)
+MAKERS = (array_files.npz, array_files.npy, array_files.csv, hdf5_files.hdf5, lambda rng: rng.choice(GOOD))
 SCORING = (
-    (), ("--json",), ("--metrics", "mig"), ("--metrics", "mcc[spearman],modularity"), ("--discrete", "all"), ("--discrete", "\x1b[2J"),
-    ("--protocol", "slowvae2021"), ("--protocol", "x" * 300), ("--metrics", ""), ("--metrics", "[[["), ("--seed", "-1"), ("--name", "../x"),
-    ("--factors", "good.npz"), ("--factors", "."), ("--factors", "/dev/zero"), ("--save",), ("--save", "--dataset", "../../x"),
+    (), ("--json",), ("--metrics", "mig"), ("--metrics", "mcc[spearman],modularity"), ("--discrete", "all"),
+    ("--discrete", "\x1b[2J"),
+    ("--protocol", "slowvae2021"), ("--protocol", "x" * 300), ("--metrics", ""), ("--metrics", "[[["), ("--seed",
+    "-1"), ("--name", "../x"),
+    ("--factors", "good.npz"), ("--factors", "."), ("--factors", "/dev/zero"), ("--save",), ("--save", "--dataset",
+    "../../x"),
 )  # fmt: skip
 
 
-@effort(100)
-@given(content=FILES, options=st.sampled_from(SCORING))
-def test_score(folder, content, options):
+@effort(150)
+@given(asked=made(lambda rng: (rng.choice(MAKERS)(rng), rng.choice(SCORING))))
+def test_score(folder, asked):
+    content, options = asked
     (folder / "given.dat").write_bytes(content)
     metrics = () if "--metrics" in options else ("--metrics", "mcc[pearson]")
     run("bench score", folder, "score", "given.dat", *metrics, *options)
 
 
+FORMS = ("text", "md", "csv", "latex", "pdf")
+
+
 @effort(100)
-@given(content=contents(), options=st.lists(WORDS, max_size=3), form=st.sampled_from(["text", "md", "csv", "latex", "pdf"]))
-def test_table(folder, content, options, form):
+@given(asked=made(lambda rng: (contents(rng), rng.choice(FORMS), words(rng) if rng.random() < 0.3 else [])))
+def test_table(folder, asked):
+    content, form, options = asked
     placed(folder / "results", content)
-    if "-o" in options or any(word.startswith("-o") for word in options):
-        return
     run("bench table", folder, "table", "--format", form, *options)
-    run("bench table, rows", folder, "table", "--rows")
+    run("bench table --rows", folder, "table", "--rows")
 
 
-@effort(100)
-@given(methods=TYPED, datasets=st.one_of(st.just("natural_sprites"), TYPED), options=st.lists(WORDS, max_size=2))
-def test_run(folder, methods, datasets, options):
+def plain(text):
+    return text.replace("\x00", "")
+
+
+@effort(150)
+@given(asked=made(lambda rng: (typed(rng), rng.choice(("natural_sprites", typed(rng))), words(rng, 2))))
+def test_run(folder, asked):
+    methods, datasets, options = asked
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_command, "_run", lambda *_: 0)
-        patch.setattr("bench.estimate.expected_seconds", lambda specs, *_: (dict.fromkeys([s.hash for s in specs], 1.0), "x"))
+        patch.setattr("bench.estimate.expected_seconds", lambda specs, *_: ({spec.hash: 1.0 for spec in specs}, "x"))
         patch.setattr("bench.grid.refusal", lambda *_: "")
-        typed = [word.replace("\x00", "") for word in (methods, datasets)]
-        run("bench run", folder, "run", "--methods", typed[0], "--datasets", typed[1], *options, "--dry-run")
+        arguments = ("--methods", plain(methods), "--datasets", plain(datasets), *options, "--dry-run")
+        run("bench run --dry-run", folder, "run", *arguments)
 
 
-@effort(100)
-@given(command=st.sampled_from(["show", "list", "traverse", "report", "merge", "table", "score", "data", "x", "\x1b"]), words=st.lists(WORDS, min_size=1, max_size=3))  # fmt: skip
-def test_any_words(folder, command, words):
-    if any(word.startswith(("-o", "--output")) for word in words):
-        return
-    run("bench, any words", folder, command, *words)
+COMMANDS = ("show", "list", "traverse", "report", "merge", "table", "score", "data", "x", "\x1b")
+
+
+@effort(150)
+@given(arguments=made(lambda rng: [rng.choice(COMMANDS), word(rng), *words(rng, 2)]))
+def test_any_words(folder, arguments):
+    run("bench, any words", folder, *arguments)
 
 
 def test_good_files_are_scored(folder):
     assert run("bench score", folder, "score", "good.npz", "--metrics", "mcc[pearson]") == 0
-    placed(folder / "results", __import__("json").dumps(GOOD_ROWS[0]).encode())
+    placed(folder / "results", json.dumps(GOOD_ROWS[0]).encode())
     assert run("bench table", folder, "table") == 0
-    assert sys.stdout is not None

@@ -1,39 +1,34 @@
-"""Files of data sets: prepared arrays, digests, users' own sets, and the formats that official files come in."""
+"""What data sets are kept in: prepared arrays, digests, users' own sets, pickles, sprites, archives."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
 import pickle
-import struct
+import shutil
 import tarfile
 import zipfile
-import zlib
 
+import array_files
 import h5py
+import hdf5_files
 import numpy as np
 import pytest
+from array_files import NPY_TOKENS, Trap, saved
 from guard import effort, outcome
 from hypothesis import given
-from hypothesis import strategies as st
-from mutations import damaged, damaged_json
-from test_codes import GOOD_HDF5, GOOD_NPY, GOOD_NPZ, NPY_TOKENS, Trap, archives, arrays, hierarchies, saved
+from mutations import damage, damage_json, damaged, damaged_json, made
 
 from bench import archives as unpacking
 from bench import array_file
 from bench.adding import add_dataset
-from bench.datasets import added, mat5, official
+from bench.datasets import added, official
 from bench.datasets.array_pickle import load_arrays
 from bench.datasets.base import DataStore
-from bench.datasets.celeba import _decoded
 from bench.datasets.dsprites_archive import official_bits
-from bench.datasets.idx import read_idx
 from bench.datasets.kitti_masks import read_tracks
-from bench.datasets.norb import NorbMatrix
 from bench.datasets.shapes3d import official_frames
-from bench.datasets.zipped_npy import NpzMember
 from bench.registry import UsageError
 
 ROWS = np.arange(24, dtype=np.uint8).reshape(6, 4)
@@ -48,14 +43,22 @@ def folder(tmp_path, monkeypatch):
 # What the suite itself keeps -----------------------------------------------------------------------------------------
 
 
+def prepared(rng):
+    good = saved(np.save, ROWS)
+    damaged_ = damage(rng, [good], NPY_TOKENS, head=140)
+    return rng.choice((damaged_, damaged_, array_files.npy(rng), array_files.GOOD_NPZ[0]))
+
+
 @effort(200)
-@given(content=st.one_of(arrays(), damaged([saved(np.save, ROWS)], NPY_TOKENS, head=140), st.sampled_from(GOOD_NPZ)))
+@given(content=made(prepared))
 def test_a_prepared_array_is_used_whole_or_made_again(folder, content):
     store = DataStore(folder, folder / "cache", "key")
     store.cached_rows("rows", 6, lambda rows: ROWS[rows])
     (path,) = (folder / "cache").iterdir()
     path.write_bytes(content)
-    kept = outcome("cache", lambda: store.cached_rows("rows", 6, lambda rows: ROWS[rows]), (), folder=folder, writes=True)
+    kept = outcome(
+        "cache", lambda: store.cached_rows("rows", 6, lambda rows: ROWS[rows]), (), folder=folder, writes=True
+    )
     assert kept.shape[0] == 6
     assert kept.dtype.kind in "fiubUS"
     assert kept.tobytes() is not None
@@ -75,13 +78,9 @@ def test_a_note_of_digests_is_believed_where_it_can_be(folder, content):
 
 # A user's own set -----------------------------------------------------------------------------------------------------
 
-ANY_ARRAYS = st.one_of(
-    archives(), arrays(), hierarchies(), damaged([*GOOD_NPZ, *GOOD_NPY, *GOOD_HDF5], NPY_TOKENS, head=200)
-)
-
 
 @effort(200)
-@given(content=ANY_ARRAYS)
+@given(content=made(array_files.npz, array_files.npy, hdf5_files.hdf5))
 def test_a_users_arrays(folder, content):
     path = folder / "given.dat"
     path.write_bytes(content)
@@ -91,7 +90,7 @@ def test_a_users_arrays(folder, content):
             if not array.problem and array.dtype.kind in "fiubU":
                 array.read(1 << 20)
 
-    outcome("added, arrays", read, UsageError, folder=folder)
+    outcome("added: arrays", read, UsageError, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +104,17 @@ def own(tmp_path_factory):
 
 
 @effort(200)
-@given(data=st.data())
-def test_an_added_set(own, data):
+@given(rng=made(lambda rng: rng))
+def test_an_added_set(own, rng):
     place, good = own
-    name = data.draw(st.sampled_from(sorted(good)))
-    change = damaged_json([json.loads(good[name])]) if name.endswith("json") else damaged([good[name]], NPY_TOKENS, head=140)
-    (place / name).write_bytes(data.draw(change))
+    name = rng.choice(sorted(good))
+    is_card = name.endswith("json")
+    content = damage_json(rng, [json.loads(good[name])]) if is_card else damage(rng, [good[name]], NPY_TOKENS, head=140)
+    (place / name).write_bytes(content)
     try:
-        card = outcome("added, card", lambda: added.read_card(place), ValueError, folder=place)
+        card = outcome("added: card", lambda: added.read_card(place), ValueError, folder=place)
         if not isinstance(card, str):
-            outcome("added, set", lambda: added.arrays(card), ValueError, folder=place)
+            outcome("added: set", lambda: added.arrays(card), ValueError, folder=place)
     finally:
         (place / name).write_bytes(good[name])
 
@@ -122,35 +122,33 @@ def test_an_added_set(own, data):
 # Official formats -----------------------------------------------------------------------------------------------------
 
 
-@effort(200)
-@given(content=st.one_of(archives(), damaged(GOOD_NPZ, NPY_TOKENS)), key=st.sampled_from(["codes", "factors", "x"]))
-def test_a_member_of_an_npz(folder, content, key):
-    path = folder / "given.npz"
-    path.write_bytes(content)
-
-    def read():
-        with NpzMember(path, key, 1) as member:
-            while left := member.n_items - getattr(member, "_read", 0):
-                member.read(min(left, 1000))
-
-    outcome("npz members", read, ValueError, folder=folder)
-
-
 MASKS = np.zeros((2, 64, 64), bool)
 MASKS[:, 20:30, 20:30] = True
 PICKLES = [
-    pickle.dumps({"pedestrians": [MASKS], "pedestrians_latents": [np.array([[24.5, 24.5, 100]] * 2, np.float32)]}, protocol)
+    pickle.dumps(
+        {"pedestrians": [MASKS], "pedestrians_latents": [np.array([[24.5, 24.5, 100]] * 2, np.float32)]}, protocol
+    )
     for protocol in (2, 4, 5)
 ]
 OPCODES = [
-    b"cos\nsystem\n", b"cbuiltins\neval\n", b"(S'touch executed'\ntR", b"R", b"b", b"i", b"o", b"\x81", b"\x93", b"0" * 40, b"2" * 40,
-    b"]" * 30, b"(" * 30, b"(d", b"q\xff", b"r\xff\xff\xff\x7f", b"h\x00", b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f", b"B\xff\xff\xff\x7f",
-    b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy\ndtype\n", b".", b"e", b"a", b"s", b"u",
+    b"cos\nsystem\n", b"cbuiltins\neval\n", b"(S'touch executed'\ntR", b"R", b"b", b"i", b"o", b"\x81", b"\x93",
+    b"0" * 40, b"2" * 40,
+    b"]" * 30, b"(" * 30, b"(d", b"q\xff", b"r\xff\xff\xff\x7f", b"h\x00", b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f",
+    b"B\xff\xff\xff\x7f",
+    b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy\ndtype\n", b".",
+    b"e", b"a", b"s", b"u",
 ]  # fmt: skip
 
 
+def program(rng):
+    """A pickle of arrays, damaged, or a few instructions in a row."""
+    if rng.random() < 0.7:
+        return damage(rng, [*PICKLES, pickle.dumps([Trap()])], OPCODES, head=300)
+    return b"\x80\x04" + b"".join(rng.choice(OPCODES) for _ in range(rng.randint(0, 9)))
+
+
 @effort(250)
-@given(content=st.one_of(damaged(PICKLES, OPCODES, head=300), st.lists(st.sampled_from(OPCODES), max_size=9).map(lambda ops: b"\x80\x04" + b"".join(ops)), st.just(pickle.dumps([Trap()]))))  # fmt: skip
+@given(content=made(program))
 def test_a_pickle_is_taken_apart_and_never_run(folder, content):
     path = folder / "given.pickle"
     path.write_bytes(content)
@@ -163,50 +161,6 @@ def test_a_good_pickle_is_read(folder):
         (folder / "given.pickle").write_bytes(content)
         with pytest.warns(UserWarning, match="consecutive pairs"):
             assert read_tracks(folder / "given.pickle")[1].tolist() == [[24.5, 24.5, 100]] * 2
-
-
-IDX = struct.pack(">4B3I", 0, 0, 8, 3, 2, 3, 4) + bytes(range(24))
-NORB = struct.pack("<5i", 0x1E3D4C55, 3, 2, 3, 4) + bytes(range(24))
-PACKED = [b"\x1f\x8b", gzip.compress(bytes(100_000)), b"\xff\xff\xff\x7f"]
-
-
-@effort(200)
-@given(content=damaged([IDX, gzip.compress(IDX)], PACKED, head=30))
-def test_an_idx_file(folder, content):
-    path = folder / "given.gz"
-    path.write_bytes(content)
-    outcome("idx", lambda: read_idx(path, 3), ValueError, folder=folder)
-
-
-@effort(200)
-@given(content=damaged([NORB, gzip.compress(NORB)], PACKED, head=30))
-def test_a_norb_matrix(folder, content):
-    path = folder / "given.gz"
-    path.write_bytes(content)
-
-    def read():
-        with NorbMatrix(path, "uint8", (2, 3, 4)) as matrix:
-            return matrix.read(2)
-
-    outcome("norb", read, ValueError, folder=folder)
-
-
-def _element(kind, content):
-    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
-
-
-def _mat(compressed):
-    parts = _element(6, struct.pack("<II", 9, 0)) + _element(5, struct.pack("<2i", 3, 4)) + _element(1, b"im")
-    matrix = _element(14, parts + _element(2, bytes(range(12))))
-    packed = zlib.compress(matrix)
-    body = struct.pack("<II", 15, len(packed)) + packed if compressed else matrix
-    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + body
-
-
-@effort(200)
-@given(content=damaged([_mat(False), _mat(True)], [zlib.compress(bytes(1 << 20)), b"MI", b"MATLAB 7.3"], head=200))
-def test_a_mat_file(folder, content):
-    outcome("mat", lambda: mat5.read_uint8(content, "im", (3, 4), 1 << 20), ValueError, folder=folder)
 
 
 SIZES = (1, 2, 2, 1, 1)
@@ -236,12 +190,13 @@ SHAPES = [
 
 
 @effort(150)
-@given(data=st.data(), kind=st.sampled_from(["npz", "hdf5"]))
-def test_an_archive_of_sprites(folder, data, kind):
+@given(rng=made(lambda rng: rng))
+def test_an_archive_of_sprites(folder, rng):
+    kind = rng.choice(("npz", "hdf5"))
     path = folder / f"given.{kind}"
-    path.write_bytes(data.draw(damaged([SPRITES[kind == "hdf5"]], NPY_TOKENS, head=600)))
+    path.write_bytes(damage(rng, [SPRITES[kind == "hdf5"]], NPY_TOKENS, head=600))
     keep = DataStore(folder, folder / "cache", "key")
-    outcome(f"dsprites {kind}", lambda: official_bits(path, keep, SIZES), ValueError, folder=folder, writes=True)
+    outcome(f"dsprites: {kind}", lambda: official_bits(path, keep, SIZES), ValueError, folder=folder, writes=True)
     _empty(folder / "cache")
 
 
@@ -282,7 +237,21 @@ def _tar(mode):
     return out.getvalue()
 
 
-NAMES = [b"../../x", b"/etc/x", b"a\\..\\x", b"C:/x.tx", b"PK\x03\x04", b"PK\x01\x02", b"ustar", b"\x00" * 8, b"2", b"1", b"L", b"x", b"7777777"]
+NAMES = [
+    b"../../x",
+    b"/etc/x",
+    b"a\\..\\x",
+    b"C:/x.tx",
+    b"PK\x03\x04",
+    b"PK\x01\x02",
+    b"ustar",
+    b"\x00" * 8,
+    b"2",
+    b"1",
+    b"L",
+    b"x",
+    b"7777777",
+]
 
 
 @effort(200)
@@ -298,20 +267,4 @@ def test_an_archive_stays_in_its_folder(folder, content):
         )  # fmt: skip
         found = {str(one.relative_to(folder)) for one in folder.rglob("*")}
         assert all(name in ("given.zip", "in") or name.startswith("in/unpacked") for name in found), found
-        import shutil
-
         shutil.rmtree(folder / "in", ignore_errors=True)
-
-
-def _jpeg():
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(np.full((218, 178, 3), 90, np.uint8)).save(out, "JPEG", quality=10)
-    return out.getvalue()
-
-
-@effort(150)
-@given(content=damaged([_jpeg()], [b"\xff\xd8", b"\xff\xd9", b"\xff\xc0", b"\xff\xda", b"\xff\xff"], head=200))
-def test_a_photograph(folder, content):
-    outcome("photographs", lambda: _decoded(content, "square", 64, "celeba/x.zip: 1.jpg"), ValueError, folder=folder)

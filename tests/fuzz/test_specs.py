@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from guard import effort, outcome
 from hypothesis import given
-from hypothesis import strategies as st
-from mutations import TEXTS
+from mutations import TEXTS, made, some_text
 
 from bench import registry, selection
 from bench.registry import UsageError
@@ -14,15 +13,30 @@ from metrics import registry as metric_registry
 from metrics.registry import UnknownMetric
 
 PIECES = (
-    "betavae", "slowvae", "natural_sprites", "pca", "toy", "[", "]", "[[", ",", ",,", "=", "==", "beta", "n_latents", "n_steps", "form", "rate", "k",
-    "network", "grid", "study", "1", "4.5", "-1", "1e999", "nan", "0x10", "1_000", "9" * 30, "9" * 5000, "discrete", "lap", " ", "\t", "\n", "é",
-    "\udcff", "tracks", "/etc/passwd", "..", "source", "official", "user", "true", "None", "()", "[beta=1,2,3]", "[n_steps=0]", "x" * 400,
+    "betavae", "slowvae", "natural_sprites", "pca", "toy", "[", "]", "[[", ",", ",,", "=", "==", "beta", "n_latents",
+    "n_steps", "form", "rate", "k",
+    "network", "grid", "study", "1", "4.5", "-1", "1e999", "nan", "0x10", "1_000", "9" * 30, "9" * 5000, "discrete",
+    "lap", " ", "\t", "\n", "é",
+    "\udcff", "tracks", "/etc/passwd", "..", "source", "official", "user", "true", "None", "()", "[beta=1,2,3]",
+    "[n_steps=0]", "x" * 400,
 )  # fmt: skip
-TYPED = st.one_of(
-    st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
-    st.text(st.sampled_from("ab[]=,. 1-"), max_size=30),
-    st.lists(st.tuples(st.sampled_from(["betavae", "slowvae", "pca"]), st.sampled_from(["beta", "n_latents", "rate", "x"]), st.lists(st.sampled_from(["1", "2", "0", "-3", "x", "1e30", "9" * 30]), min_size=1, max_size=4)), min_size=1, max_size=3).map(lambda items: ",".join(f"{n}[{k}={','.join(v)}]" for n, k, v in items)),
-)  # fmt: skip
+PARAMETERS = ("beta", "n_latents", "rate", "n_steps", "form", "k", "x", "learning_rate", "source", "n_pairs")
+
+
+def typed(rng):
+    """A selection as people type it, or as they do not."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return "".join(rng.choice(PIECES) for _ in range(rng.randint(0, 12)))
+    if kind == 1:
+        return "".join(rng.choice("ab[]=,. 1-") for _ in range(rng.randint(0, 30)))
+    items = []
+    for _ in range(rng.randint(1, 3)):
+        values = ",".join(
+            rng.choice(("1", "2", "0", "-3", "x", "1e30", "9" * 30, "0.5")) for _ in range(rng.randint(1, 4))
+        )
+        items.append(f"{rng.choice(PIECES[:5])}[{rng.choice(PARAMETERS)}={values}]")
+    return ",".join(items)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +47,7 @@ def _loaded():
 
 
 @effort(300)
-@given(text=TYPED)
+@given(text=made(typed))
 def test_selections(tmp_path, text):
     def resolve():
         for selected in selection.parse(text, "--methods"):
@@ -41,45 +55,86 @@ def test_selections(tmp_path, text):
             if entry is not None:
                 selection.resolve_config(entry.config, {}, selected, "--methods")
 
-    outcome("specs", resolve, UsageError, folder=tmp_path)
+    outcome("specs: selections", resolve, UsageError, folder=tmp_path)
 
 
-VALUES = st.one_of(
-    st.sampled_from(PIECES), st.sampled_from(TEXTS), st.integers(-(2**70), 2**70).map(str), st.floats().map(str), st.text(max_size=8)
-)
+def value(rng):
+    return rng.choice(
+        (
+            rng.choice(PIECES),
+            rng.choice(TEXTS),
+            str(rng.randint(-(2**70), 2**70)),
+            str(rng.gauss(0, 1e9)),
+            some_text(rng),
+        )
+    )
+
+
+def parameters(rng):
+    """A registered name with text for some of its parameters."""
+    entries = {**registry.methods(), **registry.datasets()}
+    name = rng.choice(sorted(entries))
+    keys = [*entries[name].config.__dataclass_fields__, "x"]
+    return name, {rng.choice(keys): value(rng) for _ in range(rng.randint(1, 3))}
 
 
 @effort(300)
-@given(data=st.data())
-def test_parameters(tmp_path, data):
-    entries = {**registry.methods(), **registry.datasets()}
-    name = data.draw(st.sampled_from(sorted(entries)))
-    keys = sorted(entries[name].config.__dataclass_fields__)
-    params = data.draw(st.dictionaries(st.sampled_from([*keys, "x"]), VALUES, min_size=1, max_size=3))
+@given(chosen=made(parameters))
+def test_parameters(tmp_path, chosen):
+    name, params = chosen
+    config = {**registry.methods(), **registry.datasets()}[name].config
     selected = selection.Selected(name, params, "typed")
     outcome(
-        "specs, parameters", lambda: selection.resolve_config(entries[name].config, {}, selected, "--methods"),
-        UsageError, folder=tmp_path,
+        "specs: parameters", lambda: selection.resolve_config(config, {}, selected, "--methods"), UsageError,
+        folder=tmp_path,
     )  # fmt: skip
 
 
+SEEDS = ("1", "3", "7", ",", ",", ",,", "-", "0", " ", "9" * 20, "9" * 5000, "1e3", "٣", "_", "x", "\x00", "2000")
+
+
+def seeds(rng):
+    return some_text(rng) if rng.random() < 0.2 else "".join(rng.choice(SEEDS) for _ in range(rng.randint(0, 6)))
+
+
 @effort(200)
-@given(text=st.one_of(st.lists(st.sampled_from(["1", "3", "7", ",", ",,", "-", "0", " ", "9" * 20, "9" * 5000, "1e3", "٣", "_", "x", "\x00", "2000"]), max_size=6).map("".join), st.text(max_size=8)))  # fmt: skip
+@given(text=made(seeds))
 def test_seeds(tmp_path, text):
-    found = outcome("specs, seeds", lambda: selection.parse_seeds(text), UsageError, folder=tmp_path)
+    found = outcome("specs: seeds", lambda: selection.parse_seeds(text), UsageError, folder=tmp_path)
     if not isinstance(found, str):
         assert all(0 <= seed < 2**63 for seed in found)
         assert len(set(found)) == len(found) > 0
 
 
-IDS = ("mcc", "mcc[spearman]", "mig", "[", "]", ",", "hist20", "dci", "@", "/", "spearman", "pearson", "MCE", "x", " ", "é", "\x1b", "sap", "[linearsvc]", "a" * 500)
+IDS = (
+    "mcc",
+    "mcc[spearman]",
+    "mig",
+    "[",
+    "]",
+    ",",
+    "hist20",
+    "dci",
+    "@",
+    "/",
+    "spearman",
+    "pearson",
+    "MCE",
+    "x",
+    " ",
+    "é",
+    "\x1b",
+    "sap",
+    "[linearsvc]",
+    "a" * 500,
+)
 
 
 @effort(200)
-@given(text=st.lists(st.sampled_from(IDS), max_size=8).map("".join))
+@given(text=made(lambda rng: "".join(rng.choice(IDS) for _ in range(rng.randint(0, 8)))))
 def test_metric_ids(tmp_path, text):
     outcome(
-        "specs, metrics", lambda: metric_registry.resolve(metric_registry.split_ids(text)), UnknownMetric,
+        "specs: metrics", lambda: metric_registry.resolve(metric_registry.split_ids(text)), UnknownMetric,
         folder=tmp_path, typed=True,
     )  # fmt: skip
-    outcome("specs, keys", lambda: metric_registry.output_of(text), UnknownMetric, folder=tmp_path, typed=True)
+    outcome("specs: metric keys", lambda: metric_registry.output_of(text), UnknownMetric, folder=tmp_path, typed=True)
