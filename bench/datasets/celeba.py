@@ -118,6 +118,7 @@ CARD = DatasetCard(
         "say which. Splits train, validation, test as list_eval_partition.txt has them; Variational Sparse Coding "
         "shuffled a directory listing instead. The attributes are judgements of annotators, correlated, and no grid."
     ),
+    version=2,
 )
 
 

@@ -165,6 +165,9 @@ class ImageData(Container):
         self.factors = factors
         self._rows = dict(splits) if splits else {"train": np.arange(len(frames))}
         self.splits = tuple(self._rows)
+        if "test" in self.splits and not hasattr(self, "evaluation_splits"):
+            # scores are tested on images that neither the method nor a metric's classifier has seen
+            self.evaluation_splits = ("train", "test")
 
     def labelled(self, n: int, rng: np.random.Generator, split: str = "train", view: str = "images") -> Labelled:
         """n images of the split, independent draws with replacement, each with time 1."""

@@ -71,6 +71,7 @@ CARD = DatasetCard(
         "images in another order or in another run of gzip, is source user and never shares a cell with official rows. "
         "A first release had test images in the training set and was replaced: the checksums are of the second."
     ),
+    version=2,
 )
 
 

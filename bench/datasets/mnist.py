@@ -85,9 +85,9 @@ CARD = DatasetCard(
         "with Pillow's bilinear filter. Splits: train (60,000), test (10,000). A file whose content is not the "
         "published one is source user. bundled: scikit-learn's load_digits (8 × 8, 17 grey levels; Alpaydin, Kaynak), "
         "enlarged to the 20 × 20 box of MNIST's digits with Pillow's bicubic filter, four black pixels around; the "
-        "first 1,500 are train, the last 297 test. Scoring draws its rows from these 1,500 with replacement, so nearly "
-        "all rows that a metric tests on are among those it was fitted on."
+        "first 1,500 are train, the last 297 test, both drawn from with replacement for scoring."
     ),
+    version=2,
 )
 
 

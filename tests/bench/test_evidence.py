@@ -41,3 +41,9 @@ def test_factors_lost_from_the_cache_are_drawn_again_to_the_same_rows(tmp_path, 
     x, again = evidence.evaluation_rows(images(), "some data", store, PROTOCOL)
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(x[:, 0, 0, 0], again[:, 0])
+
+
+def test_images_with_a_test_split_are_scored_on_it(tmp_path):
+    data = images({"train": np.arange(150), "test": np.arange(150, 200)})
+    _, factors = evidence.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL)
+    assert factors[:30].max() < 150 <= factors[30:].min()
