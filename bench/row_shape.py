@@ -90,6 +90,9 @@ def _in_facts(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"its {name} is neither text nor null"
     if not is_count(row.get("dataset_version", 1)):
         yield "its dataset_version is not a whole number"
+    notes = row.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        yield "its notes are not a list of texts"
     if not isinstance(row.get("codes"), dict | None):
         yield "what it says of codes is not a table"
 
@@ -158,7 +161,7 @@ def _in_cost(row: Mapping[str, Any]) -> Iterator[str]:
         yield "cost: seconds are not a table of numbers ≥ 0"
     if not isinstance(cost.get("device"), str | None):
         yield "cost: the device is not text"
-    for name in ("frames_per_second", "peak_memory_mb", "waiting_for_data"):
+    for name in ("frames_per_second", "peak_memory_mb", "peak_gpu_memory_mb", "waiting_for_data"):
         if not (cost.get(name) is None or is_number(cost[name])):
             yield f"cost: {name} is {shown(cost[name])}, not a number"
     made = row["provenance"]
