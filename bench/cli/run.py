@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -170,7 +171,7 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
     from bench.cli import display
     from bench.cli.results import write_results
     from bench.progress import clock
-    from bench.runner import run
+    from bench.runner import Outcome, plan, run
     from bench.store import Store
 
     def stop(*_: Any) -> None:
@@ -183,11 +184,15 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
                 shown.note(note)
             shown.note(f"{len(plan_.todo)} runs to do with {workers} worker(s), {len(plan_.stored)} stored already")
             outcome = run(plan_, grid, options, workers, expected, shown)
+    except KeyboardInterrupt:  # another one, while the first was being dealt with
+        outcome = Outcome(interrupted=True)
     finally:
         signal.signal(signal.SIGTERM, old)
     store = Store(options.folders.results)
     if outcome.interrupted:
-        left = len(plan_.todo) - sum(outcome.finished.values())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(1))  # all is stored; who asks again need not wait for the rest
+        left = len(plan(grid, store, options, set_aside=False).todo)
         click.echo(f"bench: stopped with {left} run(s) to go; the same command goes on where they were", err=True)
         return 1
     rows = [store.read(spec) for spec in grid.runs] + [store.read(spec) for spec, _ in grid.skipped]
