@@ -10,12 +10,13 @@ BENCH_FLAGS ?=
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 MAIN_JOB = --methods slowvae,betavae --datasets natural_sprites --references --seeds 3 --budget quick
 
-.PHONY: help setup demo test lint types reference perf clean
+.PHONY: help setup demo test soak lint types reference perf clean
 
 help:
 	@echo "make demo   set up, run slowvae and betavae on natural_sprites (3 seeds), print the table   about 12 minutes"
 	@echo "make test   set up, run the tests"
 	@echo "make setup  only the environment in $(VENV)"
+	@echo "make soak   the long tests: kills, stops, hostile methods and files (hours; docs/reliability.md)"
 	@echo "make lint types   ruff and mypy        make perf   measure speed against the plain way"
 	@echo "make reference    fill results/ and leaderboards/ (what is committed there)"
 
@@ -37,6 +38,10 @@ reference: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+
+soak: setup
+	$(VENV)/bin/python -m pytest -m slow tests $(PYTEST_FLAGS)
+	BENCH_FUZZ=20000 $(VENV)/bin/python -m pytest tests/fuzz $(PYTEST_FLAGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from toys import HOSTILE, TOYS, rows_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,19 +60,6 @@ def bench(outside: Path, tmp_path_factory: pytest.TempPathFactory):
         )
 
     return call
-
-
-HOSTILE = (
-    "toy_prints", "toy_seeds", "toy_dtype", "toy_threads", "toy_settings", "toy_opens", "toy_memory", "toy_mutates",
-    "toy_leaves", "toy_unprintable", "toy_killed_once",
-)  # fmt: skip
-TOYS = ("--datasets", "toy_squares", "--budget", "smoke", "--no-figures", "--metrics", "mcc[spearman],mig,toy_largest")
-
-
-def rows_of(folder: Path) -> dict[tuple[str, int], dict]:
-    """Stored rows by (method, seed)."""
-    rows = [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*/*/*.json"))]
-    return {(row["spec"]["method"], row["spec"]["seed"]): row for row in rows}
 
 
 @pytest.fixture(scope="session")

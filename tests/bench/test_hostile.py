@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from conftest import HOSTILE, TOYS, rows_of
+from toys import HOSTILE, TOYS, rows_of
 
 OTHERWISE = ("toy_dtype", "toy_memory", "toy_mutates", "toy_leaves", "toy_unprintable")  # what does harm themselves
 GLOBAL = "global generator: runs of other seeds draw the same from it"

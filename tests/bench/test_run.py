@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from conftest import TOYS, rows_of
+from toys import TOYS, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +201,8 @@ def test_an_unreadable_data_file_is_one_line_exit_2_and_nothing_stored(bench, tm
     assert not results.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_a_stopped_grid_keeps_checkpoints_says_how_to_go_on_and_goes_on(outside, bench, tmp_path, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "SIGTERM", "killed"])
+def test_a_stopped_grid_leaves_checkpoints_and_no_process_and_says_how_to_go_on(outside, tmp_path, number):
     results = tmp_path / "results"
     arguments = ["run", "--methods", "toy_ae[n_steps=20000]", *TOYS, "--seeds", "1", "--results", str(results)]
     environment = {**os.environ, "PYTHONPATH": str(outside), "OMP_NUM_THREADS": "1"}
@@ -209,16 +210,38 @@ def test_a_stopped_grid_keeps_checkpoints_says_how_to_go_on_and_goes_on(outside,
         [sys.executable, "-m", "bench", *arguments], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        found = [json.loads(path.read_text()) for path in results.glob("artifacts/*/progress.json")]
-        if any(facts.get("step", 0) > 0 for facts in found):
-            break
-        time.sleep(0.05)
+    worker = wait_for_a_step(results)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "bench: stopped with 1 run(s) to go; the same command goes on where they were" in error
+    if number == signal.SIGKILL:  # then the worker stops by itself, with its checkpoint
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 1
+        assert "bench: stopped with 1 run(s) to go; the same command goes on where they were" in error
     assert "Traceback" not in error
+    deadline = time.monotonic() + 60
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
     assert list(results.glob("artifacts/*/checkpoint.safetensors"))
     assert not list(results.glob("rows/*/*/*.json"))
+
+
+def alive(process):
+    """It is there, and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_a_step(results):
+    """The process id of the worker that has begun to train."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for path in results.glob("artifacts/*/progress.json"):
+            facts = json.loads(path.read_text())
+            if facts.get("step", 0) > 0:
+                return facts["pid"]
+        time.sleep(0.05)
+    raise AssertionError("no run began to train")

@@ -33,9 +33,10 @@ class Call:
         folder: where the store, the log and the marks of writing files are.
         cache: prepared arrays.
         site: where the outside package is installed.
+        log: name of the file with what it says.
     """
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, cache: Path, site: Path) -> None:
+    def __init__(self, arguments: tuple[str, ...], folder: Path, cache: Path, site: Path, log: str = "log") -> None:
         self.results, self.writing = folder / "results", folder / "writing"
         self.writing.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join(map(str, [Path(__file__).parent / "slow_disk", ROOT, site]))
@@ -44,11 +45,11 @@ class Call:
             "BENCH_CACHE": str(cache), "SLOW_DISK": str(self.writing),
         }  # fmt: skip
         environment.pop("BENCH_DATA", None)
-        self.log = folder / "log"
+        self.log = folder / log
         command = [sys.executable, "-m", "bench", "run", *arguments, "--results", str(self.results)]
-        with self.log.open("w") as log:
+        with self.log.open("w") as error:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+                command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=error, start_new_session=True
             )
 
     def runs(self) -> bool:
@@ -216,13 +217,21 @@ def _under_fire(
     raise AssertionError(f"{folder} never came to its end")
 
 
+def processes_of(session: int) -> list[int]:
+    """Processes that still live of the session that a call began; joblib's tracker of resources leaves last."""
+    return [number for number, of in _processes() if of[3] == str(session) and of[0] != "Z"]
+
+
 def _children(number: int) -> list[int]:
-    found = []
+    return [child for child, of in _processes() if of[1] == str(number)]
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    """Process id, and state, parent, group, session of each process."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         after = _read(path).rpartition(")")[2].split()
-        if len(after) > 1 and int(after[1]) == number:
-            found.append(int(path.parent.name))
-    return found
+        if len(after) > 3:
+            yield int(path.parent.name), after
 
 
 def _read(path: Path) -> str:
