@@ -18,10 +18,10 @@ from markupsafe import Markup
 from bench.report import svg
 from bench.report.cards import Column, card_of, column, in_table_order, is_secondary
 from bench.report.escape import plain
-from bench.report.figures import in_term_order, term_title
 from bench.report.frame import Cell, Defaults, Group, Row, Score, format_value, groups
 from bench.report.strips import Strip
 from bench.report.tables import format_cost, format_score
+from bench.report.terms import in_term_order, term_title
 
 MATRIX = "mcc[spearman]"
 MOST_LATENTS = 20  # columns of the correlation table
@@ -296,6 +296,7 @@ def _costs(row: Row) -> list[tuple[str, str]]:
         ("frames per second", format_cost(cost.get("frames_per_second"))),
         ("waiting for data", "—" if waiting is None else f"{100 * waiting:.2g} % of training"),
         ("peak memory", f"{format_cost(cost.get('peak_memory_mb'))} MB"),
+        ("peak GPU memory", f"{format_cost(cost.get('peak_gpu_memory_mb'))} MB"),
     ]
     return [(name, text) for name, text in found if not text.startswith("—") and text != "0"]
 
@@ -310,6 +311,7 @@ def _made(row: Row) -> list[tuple[str, str]]:
     if again:
         found += [("scored again", f"{_moment(again.get('started', ''))} at {again.get('git_commit', '')}")]
     found += [("codes", str(row["codes"].get("file", "")))] if row.get("codes") else []
+    found += [("noticed", note) for note in row.get("notes", [])]
     words = {"memory_gb": "memory, GB"}
     return [(words.get(name, name.replace("_", " ")), str(text)) for name, text in found if text]
 

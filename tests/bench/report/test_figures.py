@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from synthetic_rows import row, seeds, study
 
-from bench.report import figures, style
+from bench.report import curves, figures, style
 from bench.report.frame import groups
 
 
@@ -43,7 +43,8 @@ def drawn(monkeypatch, rows, tmp_path):
         kept.append(figure)
         return []
 
-    monkeypatch.setattr(figures, "save", keep)
+    for module in (figures, curves):
+        monkeypatch.setattr(module, "save", keep)
     figures.draw_all(rows, tmp_path)
     assert kept
     return kept
@@ -146,13 +147,14 @@ def test_a_method_looks_the_same_in_every_figure(monkeypatch, tmp_path):
     rows = [row("avae", status="skipped", reason="needs sequences")]
     for method in ("betavae", "slowvae"):
         one = row(method, 0, {"mcc[spearman]": 0.5})
-        one["training"]["curve"] = {"step": [1, 2], "loss": [2.0, 1.0]}
+        one["training"]["curve"] = {"step": [1, 2], "nll": [2.0, 1.0]}
         rows.append(one)
     with style.style():
-        scores, curves = drawn(monkeypatch, rows, tmp_path)
-    points, lines = scores.axes[0].lines[:2], curves.axes[0].lines
-    looks = [[(line.get_marker(), line.get_markerfacecolor()) for line in drawn] for drawn in (points, lines)]
-    assert looks[0] == looks[1]
+        scores, compared, *own = drawn(monkeypatch, rows, tmp_path)
+    points, lines = scores.axes[0].lines[:2], compared.axes[0].lines
+    alone = [figure.axes[0].lines[0] for figure in own]
+    looks = [[(line.get_marker(), line.get_markerfacecolor()) for line in drawn] for drawn in (points, lines, alone)]
+    assert looks[0] == looks[1] == looks[2]
     assert looks[0][0] != looks[0][1]
 
 

@@ -1,0 +1,50 @@
+"""The terms that methods log while they train: how they are called, in which order they stand, and their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_ORDER = ("loss", "nll", "kl")
+_NATS = {"nll", "kl", "elbo", "entropy", "correlation", "information"}  # words in the names of what is so measured
+_UNITS = {
+    "loss": "as minimised",
+    "sparsity": "nats",
+    "distance": "nats",
+    "active": "share of latents",
+    "shared": "share of latents",
+    "accuracy": "share of answers",
+    "quantize": "squared distance",
+    "commit": "squared distance",
+    "off_diagonal": "sum of squares",
+    "diagonal": "sum of squares",
+    "hessian": "ratio of variances",
+}
+
+
+def in_term_order(terms: Iterable[str]) -> list[str]:
+    """Terms in the order of figures: the model's before other players', then loss, nll, kl, then by name."""
+
+    def place(term: str) -> tuple[str, int, str]:
+        player, name = _parts(term)
+        return player, _ORDER.index(name) if name in _ORDER else len(_ORDER), name
+
+    return sorted(terms, key=place)
+
+
+def term_title(term: str) -> str:
+    """``kl (nats)``, ``discriminator: loss (as minimised)``; a term whose unit is not known stands alone."""
+    player, name = _parts(term)
+    unit = _UNITS.get(name) or ("nats" if _NATS & set(name.split("_")) else "")
+    title = f"{player}: " if player else ""
+    return f"{title}{name.replace('_', ' ')}{f' ({unit})' if unit else ''}"
+
+
+def shared_name(term: str) -> str:
+    """The term's name without the player ``model``, so that it compares with that of methods with one player."""
+    return term.removeprefix("model/")
+
+
+def _parts(term: str) -> tuple[str, str]:
+    """Player, empty for the model, and name."""
+    player, _, name = shared_name(term).rpartition("/")
+    return player, name
