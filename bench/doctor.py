@@ -156,11 +156,22 @@ def check_names() -> Check:
     return Check("names", "ok", text, facts=counts)
 
 
+def _is_users(entry: registry.Entry, root: Path) -> bool:
+    """The data set takes the files that are there for the user's own, whatever the official ones are."""
+    try:
+        return bool(entry.card.source(entry.config(), root).kind == "user")
+    except (OSError, ValueError):
+        return False
+
+
 def check_data(root: Path) -> Check:
     """Which data sets have their official files, by presence and size; ``bench data verify`` reads them whole."""
-    complete, partial, absent, wrong = [], [], [], []
+    complete, partial, absent, other, wrong = [], [], [], [], []
     for name, entry in registry.datasets().items():
         if not entry.card.files:
+            continue
+        if _is_users(entry, root):
+            other.append(name)
             continue
         files = {file.name: place(name, root, file) for file in entry.card.files}
         there = [file for file in entry.card.files if files[file.name].is_file()]
@@ -179,6 +190,7 @@ def check_data(root: Path) -> Check:
     facts = {"root": str(root), "complete": complete, "partial": partial, "absent": absent, "wrong_size": wrong}
     parts = [f"{', '.join(complete) or 'no data set'} complete"]
     parts += [f"in part: {', '.join(partial)}"] if partial else []
+    parts += [f"with a content of its own: {', '.join(other)}"] if other else []
     parts += [f"absent: {', '.join(absent)}"] if absent else []
     text = f"official files in {root}: {'; '.join(parts)}"
     if wrong:

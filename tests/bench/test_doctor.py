@@ -17,6 +17,12 @@ from bench.datasets.base import OfficialFile
 from bench.opening import Folders
 
 
+@pytest.fixture(autouse=True)
+def no_official_files(monkeypatch, tmp_path_factory):
+    """What lies in the data folder of this machine is no part of these tests."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path_factory.mktemp("no data")))
+
+
 def call(capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
         main(["doctor", *map(str, arguments)])
