@@ -1,14 +1,14 @@
 """Feeds runs to worker processes through joblib and survives workers that die or hang.
 
 A worker that is killed breaks the pool: it is made anew, and what the store lacks is done again from its checkpoints.
-Runs that were under way when the pool broke then go one at a time; one that breaks the pool twice alone gets a
-``failed`` row from here, so that its siblings finish. A run that outlives its time is ended from here as well, which
-works whatever its process is doing. Runs that another call works on are left to it until all else is done.
+The run that the dead worker was at waits until all others are done and then goes alone; one that breaks the pool twice
+alone gets a ``failed`` row from here. A run that outlives its time is ended from here as well, which works whatever its
+process is doing. Runs that another call works on are left to it until all else is done.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import signal
@@ -99,12 +99,12 @@ def execute(specs: Sequence[RunSpec], options: Options, workers: int) -> Iterato
         chosen = queue.chosen()
         calls = [(spec, options) for spec in chosen]
         try:
-            with _overdue_ended(queue):
+            with _watched(queue):
                 for name, status in run_parallel(_attempt, calls, min(workers, len(chosen)), chosen[0].threads):
                     if queue.back(name, status):
                         yield name, status
         except BrokenProcessPool as error:
-            yield from queue.broken(error)
+            yield from queue.broken(error, [spec.hash for spec in chosen])
 
 
 class _Queue:
@@ -114,23 +114,23 @@ class _Queue:
         self.options, self.store = options, Store(options.folders.results)
         self.waiting = {spec.hash: spec for spec in specs}
         self.held: set[str] = set()  # by another call
-        self.suspects: list[str] = []  # under way when a pool broke
+        self.suspects: list[str] = []  # their worker died
         self.breaks: Counter[str] = Counter()
         self.overdue: dict[str, str] = {}  # reason by hash of what was ended for its time
+        self.dead: set[int] = set()  # worker processes that ended first, before joblib ended the others
         for spec in specs:
             if self._is_free(spec.hash):
                 self._clear(spec.hash)  # by a call that was killed
 
     def chosen(self) -> list[RunSpec]:
-        """What to hand out now: a suspect alone, else all that no other call works on."""
-        self.suspects = [name for name in self.suspects if name in self.waiting and name not in self.held]
-        if self.suspects:
-            return [self.waiting[self.suspects[0]]]
+        """What to hand out now: all that no other call works on, and then the suspects, each alone."""
         while True:
             self.held = {name for name in self.held & set(self.waiting) if not self._is_free(name)}
-            free = [spec for name, spec in self.waiting.items() if name not in self.held]
-            if free:
-                return free
+            self.suspects = [name for name in self.suspects if name in self.waiting]
+            free = [name for name in self.waiting if name not in self.held]
+            names = [name for name in free if name not in self.suspects] or free[:1]
+            if names:
+                return [self.waiting[name] for name in names]
             time.sleep(0.2)
 
     def back(self, name: str, status: str) -> bool:
@@ -141,10 +141,14 @@ class _Queue:
         del self.waiting[name]
         return True
 
-    def broken(self, error: BrokenProcessPool) -> Iterator[tuple[str, str]]:
-        """Find out whose fault it was; (hash, status) of runs that are given up."""
+    def broken(self, error: BrokenProcessPool, chosen: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Find out whose fault it was; (hash, status) of runs that are given up.
+
+        Args:
+            chosen: hashes of what was handed out.
+        """
         retired = [name for name in self.waiting if self._artifact(name, "retired").exists()]
-        marked = [name for name in self.waiting if self._is_marked(name)]
+        marked = {name: worker for name in self.waiting if (worker := self._worker_at(name))}
         for name in {*retired, *marked}:
             self._clear(name)
         if self.overdue:
@@ -153,14 +157,14 @@ class _Queue:
             self.overdue = {}
         elif retired:
             pass  # its row is stored
-        elif self.suspects:
-            name = self.suspects[0]
-            self.breaks[name] += 1
-            if self.breaks[name] == BREAKS_ALLOWED_ALONE:
-                yield from self._give_up(name, _died(error))
+        elif chosen[0] in self.suspects:
+            self.breaks[chosen[0]] += 1
+            if self.breaks[chosen[0]] == BREAKS_ALLOWED_ALONE:
+                yield from self._give_up(chosen[0], _died(error))
         else:
             # without a mark the workers died before any run began: then the first one alone, so that this ends
-            self.suspects = marked or list(self.waiting)[:1]
+            blamed = [name for name, worker in marked.items() if worker in self.dead] or list(marked)
+            self.suspects += blamed or [name for name in chosen if name in self.waiting][:1]
 
     def _give_up(self, name: str, reason: str) -> Iterator[tuple[str, str]]:
         """Store ``failed`` for a run whose process is gone, unless its row is there."""
@@ -178,16 +182,28 @@ class _Queue:
         del self.waiting[name]
         yield name, "failed"
 
+    def end_overdue(self) -> None:
+        """Kill the processes of runs that are past their time and have not ended by themselves."""
+        timeout = self.options.timeout
+        if not timeout:
+            return
+        for name, facts in self.under_way().items():
+            if time.monotonic() - facts["began"] > timeout + GRACE_SECONDS:
+                self.overdue[name] = f"{timed_out(timeout, facts)} (its process did not react and was killed)"
+                with suppress(ProcessLookupError):
+                    os.kill(facts["pid"], signal.SIGKILL)
+
     def under_way(self) -> dict[str, dict[str, Any]]:
         """Progress of the runs that workers of this call are at."""
         return progress.read(self.store.root / "artifacts", list(self.waiting), call=os.getpid())
 
-    def _is_marked(self, name: str) -> bool:
-        """A worker of this call was at it; those of other calls leave marks, too."""
+    def _worker_at(self, name: str) -> int:
+        """The worker of this call that was at a run, 0 for none; those of other calls leave marks, too."""
         try:
-            return self._artifact(name, "under-way").read_text() == str(os.getpid())
-        except FileNotFoundError:
-            return False
+            call, worker = self._artifact(name, "under-way").read_text().split()
+        except (FileNotFoundError, ValueError):
+            return 0
+        return int(worker) if int(call) == os.getpid() else 0
 
     def _clear(self, name: str) -> None:
         for left_behind in ("under-way", "progress.json", "retired"):
@@ -205,21 +221,21 @@ class _Queue:
 
 
 @contextmanager
-def _overdue_ended(queue: _Queue) -> Iterator[None]:
-    """Kill the process of a run that is past its time and has not ended by itself, whatever it hangs in."""
-    if not queue.options.timeout:
-        yield
-        return
+def _watched(queue: _Queue) -> Iterator[None]:
+    """See which worker dies first, and kill the process of a run that is past its time, whatever it hangs in."""
     stop = threading.Event()
+    queue.dead = set()
 
     def watch() -> None:
-        while not stop.wait(0.5):
-            for name, facts in queue.under_way().items():
-                if time.monotonic() - facts["began"] > queue.options.timeout + GRACE_SECONDS:
-                    reason = timed_out(queue.options.timeout, facts)
-                    queue.overdue[name] = f"{reason} (its process did not react and was killed)"
-                    with suppress(ProcessLookupError):
-                        os.kill(facts["pid"], signal.SIGKILL)
+        while not stop.is_set():
+            workers: dict[Any, int] = {one.sentinel: one.pid or 0 for one in multiprocessing.active_children()}
+            with suppress(OSError, ValueError):  # one that is being closed
+                # what is ready when this returns ended before joblib came to end the others
+                ended = {workers[one] for one in multiprocessing.connection.wait(workers, 0.5)}
+                queue.dead = queue.dead or ended
+            if queue.dead:
+                stop.wait(0.5)
+            queue.end_overdue()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -235,7 +251,7 @@ def _attempt(spec: RunSpec, options: Options) -> tuple[str, str]:
     folder = Store(options.folders.results).artifacts(spec.hash).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "under-way"
-    mark.write_text(str(os.getppid()))
+    mark.write_text(f"{os.getppid()} {os.getpid()}")
     leftovers = Leftovers()
     try:
         status = perform(spec, options)

@@ -148,19 +148,28 @@ def test_a_run_that_another_call_holds_is_left_to_it_and_waited_for(cache, tmp_p
     assert calls == [[0, 1], [0]]
 
 
-def test_marks_of_another_call_raise_no_suspicion(cache, tmp_path):
+@pytest.mark.parametrize(
+    ("dead", "suspects"),
+    [({11}, [0]), ({12}, [1]), ({99}, [0, 1]), (set(), [0, 1])],
+    ids=["the first", "the second", "nobody known", "unseen"],
+)
+def test_the_run_of_the_dead_worker_is_suspected_and_none_of_another_call(cache, tmp_path, dead, suspects):
     folders = Folders(tmp_path / "data", cache, tmp_path / "results")
-    specs = grid_of(folders, (0, 1, 2)).runs
-    store = Store(folders.results)
-    for spec, call in zip(specs, (os.getpid(), os.getpid() + 1, None), strict=True):
+    specs = grid_of(folders, (0, 1, 2, 3)).runs
+    store, here = Store(folders.results), os.getpid()
+    queue = executor._Queue(specs, Options(folders))
+    for spec, mark in zip(specs, (f"{here} 11", f"{here} 12", f"{here + 1} 99", ""), strict=True):
         store.artifacts(spec.hash).mkdir(parents=True)
-        if call:
-            (store.artifacts(spec.hash) / "under-way").write_text(str(call))
-    with store.lock(specs[0].hash), store.lock(specs[1].hash):
-        queue = executor._Queue(specs, Options(folders))
-        assert list(queue.broken(BrokenProcessPool("one died"))) == []
-    assert queue.suspects == [specs[0].hash]
-    assert (store.artifacts(specs[1].hash) / "under-way").exists()
+        if mark:
+            (store.artifacts(spec.hash) / "under-way").write_text(mark)
+    queue.dead = dead
+    assert list(queue.broken(BrokenProcessPool("one died"), [spec.hash for spec in specs])) == []
+    assert queue.suspects == [specs[i].hash for i in suspects]
+    assert queue.chosen() == [spec for i, spec in enumerate(specs) if i not in suspects]
+    assert (store.artifacts(specs[2].hash) / "under-way").exists()
+    for spec in queue.chosen():
+        queue.back(spec.hash, "done")
+    assert queue.chosen() == [specs[suspects[0]]]  # alone, when all else is done
 
 
 def test_what_cannot_be_stored_is_a_failed_row(cache, tmp_path, monkeypatch):
