@@ -17,6 +17,9 @@ from bench.spec import BUDGETS
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = str(ROOT / "results")
+ROWS = ROOT / "results" / "rows"
+HASH = min(path.stem for path in ROWS.glob("natural_sprites/pca/*.json"))
+WITH_ORACLE = sorted(f"oracle/{path.parent.name}/" for path in ROWS.glob("*/oracle"))
 SLOWVAE = "slowvae/natural_sprites"
 
 
@@ -46,10 +49,10 @@ def complete(*words):
         (("list", "me"), ["methods", "metrics"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
         (("mer",), ["merge"]),
-        (("report", "--results", COMMITTED, "8d19f6"), ["8d19f68b57db1896"]),
+        (("report", "--results", COMMITTED, HASH[:12]), [HASH]),
         (("traverse", "--results", COMMITTED, f"{SLOWVAE}/"), [f"{SLOWVAE}/{seed}" for seed in range(3)]),
         (("report", "--results", COMMITTED, "orac"), ["oracle/"]),
-        (("report", "--results", COMMITTED, "oracle/"), ["oracle/natural_sprites/"]),
+        (("report", "--results", COMMITTED, "oracle/"), WITH_ORACLE),
         (("report", "--results", "nowhere", ""), []),
         (("frobnicate", ""), None),
     ],
