@@ -7,6 +7,7 @@ data set will offer; ``gather`` makes them. Nothing else decides applicability.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from metrics.protocols import Protocol
 N_WEIGHTS = 16  # samples of the importance-weighted bound
 DRAWN_AT_ONCE = 15_000  # evaluation rows: 184 MB of 64 × 64 colour images
 CHUNK = 256  # frames encoded at once: larger only costs memory on a CPU
+OF_CELLS = {"cell_codes", "cell_kl", "member"}  # made of several runs' kept codes, by ``bench.cell_metrics``
 
 
 def available(method: type[Method], info: DataInfo) -> set[str]:
@@ -34,6 +36,8 @@ def available(method: type[Method], info: DataInfo) -> set[str]:
     if not info.factors.names:
         # nothing is known of the data but its pictures, and there is nothing that an oracle could read
         names = {"codes", "codes_test"} if hasattr(method, "encode") else set()
+    if "codes" in names:
+        names |= OF_CELLS
     if hasattr(method, "encode") and hasattr(method, "decode"):
         names |= {"observations", "reconstructions"}
     names |= {name for name in ("log_weights", "latent_kl") if hasattr(method, name)}
@@ -184,6 +188,14 @@ class Evidence:
         frames = torch.from_numpy(self._held_out())
         return torch.cat([self.method.latent_kl(x.to(self.device)).cpu() for x in frames.split(CHUNK)]).numpy()  # type: ignore[operator]
 
+    def mean_kl(self) -> np.ndarray:
+        """(n_latents,) float64 mean KL of each latent in nats, infinite where the method tells none of its codes."""
+        none = np.full(self.all_codes.shape[1], np.inf)
+        if not hasattr(self.method, "latent_kl"):
+            return none
+        mean = self._latent_kl().mean(0, dtype=np.float64)
+        return mean if mean.shape == none.shape else none
+
     def _grid_codes(self) -> np.ndarray:
         """Codes of every cell, C order of the factor tuple; rendered and encoded in pieces, frames never kept."""
         sizes = self.data.info.factors.sizes
@@ -198,8 +210,14 @@ class Evidence:
         return self._encode(self.data.render(factors, rng), factors, rng)
 
 
-def save_codes(path: Path, codes: np.ndarray, factors: np.ndarray, n_train: int) -> None:
-    """Keep what was scored, so that a new metric needs no training: HDF5 with ``codes``, ``factors``, ``n_train``."""
+def save_codes(
+    path: Path, codes: np.ndarray, factors: np.ndarray, n_train: int, latent_kl: np.ndarray | None = None
+) -> None:
+    """Keep what was scored, so that a new metric needs no training: HDF5 with ``codes``, ``factors``, ``n_train``.
+
+    Args:
+        latent_kl: (n_latents,) of ``Evidence.mean_kl``, where metrics that compare runs will read it.
+    """
     import os
 
     import h5py
@@ -210,4 +228,26 @@ def save_codes(path: Path, codes: np.ndarray, factors: np.ndarray, n_train: int)
         file.create_dataset("codes", data=codes)
         file.create_dataset("factors", data=factors)
         file.attrs["n_train"] = n_train
+        if latent_kl is not None:
+            file.attrs["latent_kl"] = latent_kl
     os.replace(partial, path)
+
+
+@dataclass(frozen=True)
+class KeptCodes:
+    """What ``save_codes`` kept of one run: codes (n, n_latents) float32 and the KL of each latent (n_latents,)."""
+
+    codes: np.ndarray
+    latent_kl: np.ndarray
+
+
+def kept_codes(path: Path, n_rows: int) -> KeptCodes | None:
+    """The first ``n_rows`` codes that a run kept, and its KL; None where either is missing or cannot be read."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            codes, kl = file["codes"][:n_rows], np.asarray(file.attrs["latent_kl"], np.float64)
+    except (OSError, KeyError, TypeError, ValueError):  # no file, or not a whole one of ours
+        return None
+    return KeptCodes(codes, kl) if codes.ndim == 2 and codes.dtype.kind == "f" and kl.shape == codes.shape[1:] else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import metric_choice, registry, selection, sweeps
+from bench import cell_metrics, metric_choice, registry, selection, sweeps
 from bench.api import DataSpec
 from bench.datasets.base import DataInfo, Source
 from bench.evidence import available
@@ -15,6 +15,7 @@ from bench.opening import Folders, describe, resolve_source
 from bench.randomness import seeded_global_state
 from bench.registry import UsageError
 from bench.spec import BUDGETS, RunSpec
+from bench.store import Store
 from metrics import scoring
 
 N_FRAMES = {"images": 1, "pairs": 2}
@@ -64,7 +65,7 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
     precision = resolve_precision(request.precision, device)
     methods = _methods(request)
     datasets = _datasets(request, folders)
-    runs, skipped = [], []
+    runs, skipped, store = [], [], Store(folders.results)
     pairs = [
         (data, method, refusal(*method, data[0], data[3], wanted))  # builds the network once, not once a seed
         for data in datasets
@@ -78,6 +79,7 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
                 source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
                 request.score_every if method_config.n_steps else 0,
             )  # fmt: skip
+            reason = reason or cell_metrics.refusal(spec, wanted, len(request.seeds), store)
             if reason:
                 skipped.append((spec, reason))
             else:

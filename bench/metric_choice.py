@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from metrics.protocols import protocol_named
-from metrics.registry import metric, resolve
+from metrics.registry import metric, metric_ids, resolve
 
 
 def wanted(asked: Sequence[str] | None, protocol: str) -> list[str]:
     """Full ids of the metrics asked for, or of the protocol's own set; raises ``metrics.registry.UnknownMetric``."""
     own = protocol_named(protocol).metrics
     return [one.id for one in resolve(own if asked is None else asked)]
+
+
+def of_scope(ids: Iterable[str], scope: Literal["run", "cell"]) -> list[str]:
+    """Those of the registered ids that are computed of one run ("run"), or of all seeds of a setting ("cell")."""
+    known = set(metric_ids())
+    return [one for one in ids if one in known and metric(one).card.scope == scope]
 
 
 def version(metric_id: str) -> int:
@@ -30,6 +36,6 @@ def needs(ids: Sequence[str], available: Collection[str]) -> set[str]:
 
 
 def missing(row: Mapping[str, Any], asked: Sequence[str] | None, protocol: str) -> list[str]:
-    """Metric ids that a row should hold and does not, or holds in an older version."""
+    """Metric ids of one run that a row should hold and does not, or holds in an older version."""
     scored = row.get("scored", {})
-    return [one for one in wanted(asked, protocol) if scored.get(one) != version(one)]
+    return [one for one in of_scope(wanted(asked, protocol), "run") if scored.get(one) != version(one)]

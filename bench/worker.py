@@ -16,7 +16,7 @@ import torch
 
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
-from bench.evidence import Evidence, available, evaluation_rows, save_codes
+from bench.evidence import Evidence, available, evaluation_rows, kept_codes, save_codes
 from bench.isolation import Guard, Leftovers, isolated
 from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
 from bench.output import captured
@@ -29,7 +29,6 @@ from bench.store import CorruptRow, Store
 from bench.training import Diverged, Interrupted, Schedule, Trainer
 from metrics import scoring
 from metrics.protocols import protocol_named
-from metrics.registry import metric_ids
 
 HELD = "held"  # what ``perform`` returns for a run that another process works on
 
@@ -166,7 +165,16 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
     if is_stale(row, spec):
         return False
-    return row["status"] == "done" and not metric_choice.missing(row, options.metrics, spec.protocol)
+    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol):
+        return False
+    return has_kept(spec, options)
+
+
+def has_kept(spec: RunSpec, options: Options) -> bool:
+    """What metrics of several runs read of this one is in the store; True where none is asked for."""
+    if not metric_choice.of_scope(metric_choice.wanted(options.metrics, spec.protocol), "cell"):
+        return True
+    return kept_codes(Store(options.folders.results).artifacts(spec.hash) / "codes.h5", 1) is not None
 
 
 class _Run:
@@ -186,7 +194,9 @@ class _Run:
         self.reporter, self.should_stop, self.guard = reporter, should_stop, guard
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
-        self.wanted = metric_choice.wanted(options.metrics, spec.protocol)
+        asked = metric_choice.wanted(options.metrics, spec.protocol)
+        self.wanted = metric_choice.of_scope(asked, "run")
+        self.keeps_kl = len(self.wanted) < len(asked)
         self.seconds = dict.fromkeys(("data", "training", "encoding", "metrics", "other"), 0.0)
 
     @contextmanager
@@ -212,7 +222,7 @@ class _Run:
         if old is not None and not _is_trained(trainer):
             # numbers of two trainings never share a row, so all of it is made again
             self.reporter.warn(f"{spec.label}: its checkpoint is not in this store, so it is trained again")
-            self.wanted += [one for one in old["scored"] if one in metric_ids() and one not in self.wanted]
+            self.wanted += [one for one in metric_choice.of_scope(old["scored"], "run") if one not in self.wanted]
             old = None
         earlier = trainer.done.seconds
         if trainer.config.n_steps == 0:
@@ -309,17 +319,20 @@ class _Run:
                 raise Diverged(
                     f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}"
                 )
-            save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw)
+            kl = evidence.mean_kl() if self.keeps_kl else None
+            save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw, kl)
         wanted = self.wanted if old is None else metric_choice.missing(old, self.options.metrics, spec.protocol)
         factors, names = data.info.factors, available(type(method), data.info)
         ids, _ = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
         with self.phase("encoding"):
             arrays = evidence.gather(metric_choice.needs(ids, names))
         with self.phase("metrics"):
+            # metrics that read no factors come without them, and so without their names
+            has_factors = bool({"factors", "factor_sizes"} & arrays.keys())
             discrete = [kind != "continuous" for kind in factors.kinds]
             scores = scoring.score(
                 arrays, wanted, spec.protocol, rng_seed=stream_seed(0, spec.dataset_id, "metrics"),
-                factor_names=factors.names, discrete=discrete,
+                factor_names=factors.names if has_factors else None, discrete=discrete if has_factors else None,
             )  # fmt: skip
         result: dict[str, dict[str, Any]] = {
             "metrics": {key: value | {"value": _short(value["value"])} for key, value in scores.values.items()},

@@ -1,4 +1,4 @@
-"""Logistic regression with current scikit-learn's defaults: L2 penalty, C = 1, intercept free, lbfgs, 100 iterations.
+"""Logistic regression with current scikit-learn's defaults: L2 penalty (C = 1), intercept free, lbfgs, 100 iterations.
 
 The objective, the start and the stopping rules are those of scikit-learn 1.9 ``LogisticRegression()``: multinomial for
 more than two classes. The arithmetic runs in blocks of rows that fit the cache, which makes it several times faster.
@@ -27,18 +27,28 @@ class LogisticClassifier:
     classes: np.ndarray
 
     @classmethod
-    def fit(cls, x: np.ndarray, labels: np.ndarray) -> LogisticClassifier:
-        """Fit x (n, n_features) to labels (n,); raises ValueError for a single label."""
+    def fit(
+        cls, x: np.ndarray, labels: np.ndarray, *, c: float = 1.0, start: np.ndarray | None = None
+    ) -> LogisticClassifier:
+        """Fit x (n, n_features) to labels (n,).
+
+        Args:
+            c: inverse strength of the penalty.
+            start: weights of a fit to the same labels to go on from, in place of 0.
+
+        Raises:
+            ValueError: a single label.
+        """
         from scipy.optimize import minimize  # imported here: listing metrics must not cost seconds
 
         classes, indices = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"logistic regression needs two classes, got only {classes.tolist()}")
         n_outputs = 1 if len(classes) == 2 else len(classes)
-        objective = _objective(_with_ones(x), indices, n_outputs)
+        objective = _objective(_with_ones(x), indices, n_outputs, c)
         found = minimize(
             objective,
-            np.zeros(n_outputs * (x.shape[1] + 1)),
+            np.zeros(n_outputs * (x.shape[1] + 1)) if start is None else start.ravel(),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": 100, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(np.float64).eps},
@@ -72,7 +82,9 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return np.log(total) + largest  # type: ignore[no-any-return]
 
 
-def _objective(x: np.ndarray, indices: np.ndarray, n_outputs: int) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+def _objective(
+    x: np.ndarray, indices: np.ndarray, n_outputs: int, c: float
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """Mean log loss plus penalty and its gradient, of flat weights; x (n, n_features + 1) ends in ones."""
     n, width = x.shape
     # What the labels contribute is linear in the weights: one sum of rows per class, taken once.
@@ -98,7 +110,7 @@ def _objective(x: np.ndarray, indices: np.ndarray, n_outputs: int) -> Callable[[
                 normaliser += float(np.logaddexp(0.0, scores).sum())
                 np.copyto(scores, np.exp(-np.logaddexp(0.0, -scores)))
             expected += scores @ block
-        penalty = weights / n
+        penalty = weights / (n * c)
         penalty[:, -1] = 0.0
         loss = (normaliser - (weights * observed).sum()) / n + 0.5 * (penalty * weights).sum()
         return float(loss), ((expected - observed) / n + penalty).ravel()

@@ -71,7 +71,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
                 *_FIXED,
                 "reconstruction[mse]",
             ),
-            wide_rows={"dci": 2_000},
+            wide_rows={"dci": 2_000, "dci_es": 2_000},
         ),
         Protocol(
             "locatello2019",

@@ -108,7 +108,7 @@ def score(
             finite = value is not None and bool(np.isfinite(value))
             scores.values[key(metric.id, suffix, protocol)] = {
                 "value": float(value) if value is not None and finite else None,
-                "reason": None if finite else reason or f"{metric.id}{suffix} is {value}",
+                "reason": None if finite else reason or _absence(metric, suffix, value),
                 "version": metric.card.version,
                 "protocol": protocol,
             }
@@ -146,6 +146,8 @@ def applicable(
 def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str]) -> str | None:
     """Why the metric cannot run on this evidence, or None where it can."""
     missing = [need for need in metric.needs if not set(need.split("|")) & set(available)]
+    if missing and metric.card.scope == "cell":
+        return f"{metric.id} compares trainings of several seeds; `bench run --metrics {metric.name}` computes it"
     if missing:
         wanted = ", ".join(need.replace("|", " or ") for need in missing)
         pooled = f"{metric.name}[pool]"
@@ -157,6 +159,13 @@ def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str])
         are = "is" if len(continuous) == 1 else "are"
         return f"{metric.id} needs discrete factors; {', '.join(continuous)} {are} continuous"
     return None
+
+
+def _absence(metric: Metric, suffix: str, value: float | None) -> str:
+    """Why a metric that ran has no number under this suffix: its card's note says what the number takes."""
+    if value is None:
+        return f"{metric.id}{suffix} was left out: {metric.outputs[suffix].note}"
+    return f"{metric.id}{suffix} is {value}"
 
 
 @dataclass(frozen=True)
