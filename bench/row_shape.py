@@ -102,14 +102,14 @@ def _in_metrics(row: Mapping[str, Any]) -> Iterator[str]:
         if not is_count(version):
             yield f"scored: the version of {shown(metric_id)} is {shown(version)}"
     for key, entry in row["metrics"].items():
-        if not isinstance(entry, dict) or not {"value", "version"} <= set(entry):
-            yield f"metrics: {shown(key)} lacks its value or version"
+        if not isinstance(entry, dict) or not {"value", "version", "reason"} <= set(entry):
+            yield f"metrics: {shown(key)} lacks its value, version or reason"
             return
         if not is_count(entry["version"]):
             yield f"metrics: {shown(key)} has version {shown(entry['version'])}"
         if entry["value"] is not None and not is_number(entry["value"]):
             yield f"metrics: {shown(key)} is {shown(entry['value'])}, not a number"
-        if not isinstance(entry.get("reason"), str | None):
+        if not isinstance(entry["reason"], str | None):
             yield f"metrics: the reason of {shown(key)} is neither text nor null"
 
 

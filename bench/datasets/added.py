@@ -91,7 +91,7 @@ def read_card(folder: Path) -> AddedCard:
             raise ValueError(f"frames {frames}, factors {factors.kinds}")
         texts = {key: str(about[key]) for key in ("fingerprint", "origin", "added")}
         return AddedCard(folder, frames, factors, **texts)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{folder / CARD}: damaged ({' '.join(str(error).split())[:200]}); add it again") from None
 
 

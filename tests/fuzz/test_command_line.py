@@ -28,7 +28,9 @@ OPTIONS = (
 def word(rng):
     """What a shell can hand over: any text without a NUL, odd bytes as half surrogates."""
     text = rng.choice((rng.choice(TEXTS), rng.choice(OPTIONS), some_text(rng, 6), "\udcff"))
-    text = "".join(char for char in text if char != "\x00" and not "\ud800" <= char <= "\udc7f")
+    text = "".join(
+        char for char in text if char != "\x00" and ("\udc80" <= char <= "\udcff" or not "\ud800" <= char <= "\udfff")
+    )
     return "x" if text.startswith(("-o", "--o")) else text  # would write
 
 
