@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from bench.datasets.base import DatasetCard
 
 T = TypeVar("T")
+
+FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,79}"  # what a method or data set is called in the store's paths
 
 
 class UsageError(ValueError):
@@ -45,6 +48,8 @@ _loaded: set[str] = set()
 
 
 def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
+    if not re.fullmatch(FOLDER_NAME, entry.name):
+        raise UsageError(f"{kind} '{entry.name}' names a folder: at most 80 letters, digits and ._=+-")
     old = table.get(entry.name)
     if old is not None and _place(old) != _place(entry):
         raise UsageError(

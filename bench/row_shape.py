@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.registry import FOLDER_NAME
 from bench.spec import RunSpec
 
-FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,79}"  # what a method or data set may be called in a path
 MOST_DEPTH = 12  # of lists and tables in one another; rows that runs write have five
 ROUNDING = 1e-6  # rows keep eight digits, and sums of probabilities end a little above 1
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import provenance
-from bench.registry import UsageError
+from bench.registry import FOLDER_NAME, UsageError
 from bench.representation import Scored
-from bench.row_shape import FOLDER_NAME
 from bench.rows import (
     CODES_BUDGET,
     CODES_PRECISION,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from bench.progress import clock, time_left
+from bench.progress import clock, read, time_left
+
+MARK = {"label": "a", "phase": "training", "fraction": 0.5, "pid": 7, "call": 3, "began": 1.5}
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,21 @@ def test_no_time_left_is_guessed_without_a_pace():
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({}, id="as it is written"),
+        pytest.param({"pid": -1}, id="every process there is"),
+        pytest.param({"pid": 0}, id="the caller's own group"),
+        pytest.param({"pid": True}, id="no number"),
+        pytest.param({"call": "3"}, id="a call that is text"),
+        pytest.param({"fraction": 1.5}, id="more than whole"),
+        pytest.param({"label": None}, id="no label"),
+    ],
+)
+def test_a_mark_that_may_end_a_process_is_believed_only_as_it_is_written(tmp_path, changed):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "progress.json").write_text(json.dumps(MARK | changed))
+    assert read(tmp_path, ["run"]) == ({} if changed else {"run": MARK})

@@ -64,6 +64,16 @@ def test_rows_come_back_as_written(tmp_path):
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "hashes to"),
         (lambda text: text.replace('"schema": 1,\n "suite"', '"schema": 99,\n "suite"'), "newer"),
         (lambda text: text.replace('"view"', '"vew"'), "lacks fields"),
+        (lambda text: text.replace('"seed": 0', '"seed": ' + "9" * 5_000), "unreadable"),
+        (lambda text: text.replace('"seed": 0', '"seed": 1e999'), "the number inf"),
+        (lambda text: text.replace('"seed": 0', '"seed": [0]'), "seed is .* not a int"),
+        (lambda text: text.replace('"toy"', '"../toy"'), "cannot be a folder's name"),
+        (lambda text: text.replace('"form": "discrete"', '"form": ' + "[" * 200 + "]" * 200), "deeper than"),
+        (lambda text: text.replace('"because"', r'"\ud800"'), "no Unicode"),
+        (lambda text: text.replace('"because"', "7"), "reason is neither text nor null"),
+        (lambda text: text.replace('"metrics": {}', '"metrics": {"mig": 0.5}'), "lacks its value"),
+        (lambda text: text.replace('"seconds": {}', '"seconds": {"total": "1"}'), "seconds are not"),
+        (lambda text: text + " " * (16 << 20), "at most 16,777,216"),
     ],
 )
 def test_a_corrupt_row_is_set_aside_and_reported(tmp_path, damage, what):

@@ -288,7 +288,7 @@ def test_an_optimiser_of_its_own_does_not_change_the_order_of_players():
     assert isinstance(optimizers["critic"], torch.optim.SGD)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other network"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "a flipped bit", "other network"])
 def test_a_damaged_checkpoint_is_named_not_loaded(tmp_path, damage):
     path = tmp_path / "c.safetensors"
     trainer = quadratic_trainer(path)
@@ -297,9 +297,44 @@ def test_a_damaged_checkpoint_is_named_not_loaded(tmp_path, damage):
     if damage == "other network":
         checkpoint.save(path, {"model/v": torch.zeros(3)}, {"rng": {}, "training": {}})
     else:
-        path.write_bytes({"cut": content[:-10], "empty": b"", "text": b"not a checkpoint"}[damage])
+        flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        path.write_bytes({"cut": content[:-10], "empty": b"", "text": b"no", "a flipped bit": flipped}[damage])
     with pytest.raises(checkpoint.CorruptCheckpoint):
         quadratic_trainer(path).restore()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        pytest.param(
+            lambda t, f: t.update({"global/numpy": t["global/numpy"] + 10**6}), "no state", id="a place beyond"
+        ),
+        pytest.param(
+            lambda t, f: t.update({"sums/loss": torch.ones(2)}), "no sum of a term", id="a sum of two numbers"
+        ),
+        pytest.param(
+            lambda t, f: t.update({"optimizer/model/0/exp_avg": torch.ones(99)}),
+            "is not as its parameter",
+            id="moments",
+        ),
+        pytest.param(lambda t, f: t.update({"optimizer/model/7/step": torch.ones(())}), "there are", id="a parameter"),
+        pytest.param(lambda t, f: f["training"].update(step=10**9), "steps done of", id="more steps than there are"),
+        pytest.param(lambda t, f: f["training"].update(step=-1), "steps done of", id="fewer than none"),
+        pytest.param(lambda t, f: f["training"].update(seconds="7"), "no numbers", id="time that is text"),
+        pytest.param(lambda t, f: f["training"]["curve"]["step"].append(1), "differ in length", id="a longer column"),
+        pytest.param(lambda t, f: f["rng"].update(state=[10**40]), "c.safetensors", id="a generator's state"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_its_training_is_named_not_loaded(tmp_path, change, what):
+    path = tmp_path / "c.safetensors"
+    quadratic_trainer(path).run(Schedule(log_every=5))
+    tensors, facts = checkpoint.load(path)
+    change(tensors, facts)
+    checkpoint.save(path, tensors, facts)
+    with pytest.raises(checkpoint.CorruptCheckpoint, match=what) as refused:
+        quadratic_trainer(path).restore()
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
 
 
 KILLED_RUN = """

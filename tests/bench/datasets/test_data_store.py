@@ -70,3 +70,24 @@ def test_rows_that_do_not_fit_on_the_disk_are_refused_before_they_are_written(tm
     with pytest.raises(OSError, match=r"0.0 GB of prepared frames do not fit, .*BENCH_CACHE"):
         store(tmp_path).cached_rows("rows", 10, lambda rows: ROWS[rows], chunk=4)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"PK\x03\x04" + bytes(60), id="a zip file"),
+        pytest.param(b"\x80\x04" + bytes(60), id="a pickle"),
+        pytest.param(ROWS.tobytes(), id="values alone"),
+        pytest.param(b"more", id="a longer file"),
+        pytest.param(np.zeros((9, 2, 3), np.uint8), id="another number of rows"),
+    ],
+)
+def test_what_is_not_the_prepared_array_is_made_again(tmp_path, content):
+    store(tmp_path).cached_rows("x", 10, lambda rows: ROWS[rows])
+    (path,) = (tmp_path / "cache").iterdir()
+    if isinstance(content, bytes):
+        path.write_bytes(path.read_bytes() + content if content == b"more" else content)
+    else:
+        np.save(path, content)
+    np.testing.assert_array_equal(store(tmp_path).cached_rows("x", 10, lambda rows: ROWS[rows]), ROWS)
