@@ -245,9 +245,15 @@ def kept_codes(path: Path, n_rows: int) -> KeptCodes | None:
     """The first ``n_rows`` codes that a run kept, and its KL; None where either is missing or cannot be read."""
     import h5py
 
+    from bench.hdf5_codes import check_stored
+
     try:
         with h5py.File(path, "r") as file:
-            codes, kl = file["codes"][:n_rows], np.asarray(file.attrs["latent_kl"], np.float64)
-    except (OSError, KeyError, TypeError, ValueError):  # no file, or not a whole one of ours
+            found = file["codes"] if isinstance(file.get("codes", getlink=True), h5py.HardLink) else None
+            if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+                return None  # the file may have come with the rows of another machine: it is not followed elsewhere
+            check_stored(path, f"{path}: codes", found)
+            codes, kl = found[:n_rows], np.asarray(file.attrs["latent_kl"], np.float64)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):  # no file, or not a whole one of ours
         return None
     return KeptCodes(codes, kl) if codes.ndim == 2 and codes.dtype.kind == "f" and kl.shape == codes.shape[1:] else None

@@ -178,3 +178,11 @@ def test_codes_that_cannot_be_read_are_no_codes(tmp_path, damage):
     assert kept_codes(path, 20).codes.shape == (20, 3)
     path.write_bytes(path.read_bytes()[:900] if damage is None else damage)
     assert kept_codes(path, 20) is None
+
+
+def test_codes_are_not_looked_for_in_another_file(tmp_path):
+    save_codes(tmp_path / "secret.h5", CODES[0], CODES[0], 300, np.ones(3))
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        file["codes"] = h5py.ExternalLink("secret.h5", "/codes")
+        file.attrs["latent_kl"] = np.ones(3)
+    assert kept_codes(tmp_path / "codes.h5", 20) is None
