@@ -140,10 +140,10 @@ _TREES = {
                 "/informativeness_test": Output(floor=0.0, ceiling=0.999, note="factors of few values: lower, or 0"),
             },
             "hist": {
-                "/disentanglement": Output(ceiling=1.0, note="noise: anything (0.7 in one run), of losses by chance"),
-                "/completeness": Output(ceiling=1.0, note="noise: anything; its base is the number of latents"),
+                "/disentanglement": Output(ceiling=0.987, note="noise: anything (0.7 in one run), of losses by chance"),
+                "/completeness": Output(ceiling=0.987, note="noise: anything; its base is the number of latents"),
                 "/informativeness_train": Output(ceiling=1.0, note="trees memorise: far above chance even for noise"),
-                "/informativeness_test": Output(floor=0.118, ceiling=0.906),
+                "/informativeness_test": Output(floor=0.118, ceiling=0.897),
             },
         },
         blind_to=(
@@ -153,7 +153,7 @@ _TREES = {
         ),
         cost=(
             "[gbt]: sum of factor sizes × 100 trees, 12 s for dSprites at 10,000 rows, against 250 s for scikit-learn; "
-            "[lasso] 0.05 s, [forest] 13 s, [hist] 60 s"
+            "[lasso] 0.05 s, [forest] 13 s, [hist] 40 s"
         ),
         verified=(
             "[gbt]: golden values of disentanglement_lib on 18 cases; predictions and importances equal scikit-learn's "
