@@ -80,7 +80,7 @@ def go_on(made):
         made.run(Schedule(log_every=2, checkpoint_seconds=1e9))
 
 
-@effort(250)
+@effort(120)
 @given(rng=made(lambda rng: rng))
 def test_changed_bytes(path, good, rng):
     content = damage(rng, [good[0]], [b"F32", b"F64", b"[0,4]", b"__metadata__", b"I8"], head=1500)
@@ -139,7 +139,7 @@ def forge(rng, tensors, facts):
     return save(tensors, metadata=texts)
 
 
-@effort(250)
+@effort(120)
 @given(rng=made(lambda rng: rng))
 def test_forged_content(path, good, rng):
     path.write_bytes(forge(rng, good[1], good[2]))

@@ -37,28 +37,28 @@ def path(tmp_path, monkeypatch):
     return tmp_path / "given.dat"
 
 
-@effort(300)
+@effort(200)
 @given(content=made(array_files.npy))
 def test_npy(path, content):
     path.write_bytes(content)
     read("codes: npy", path)
 
 
-@effort(300)
+@effort(200)
 @given(content=made(array_files.npz))
 def test_npz(path, content):
     path.write_bytes(content)
     read("codes: npz", path)
 
 
-@effort(300)
+@effort(200)
 @given(content=made(array_files.csv))
 def test_csv(path, content):
     path.write_bytes(content)
     read("codes: csv", path)
 
 
-@effort(300)
+@effort(200)
 @given(content=made(hdf5_files.hdf5))
 def test_hdf5(path, content):
     path.write_bytes(content)

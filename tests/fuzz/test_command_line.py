@@ -86,7 +86,7 @@ SCORING = (
 )  # fmt: skip
 
 
-@effort(150)
+@effort(80)
 @given(asked=made(lambda rng: (rng.choice(MAKERS)(rng), rng.choice(SCORING))))
 def test_score(folder, asked):
     content, options = asked
@@ -98,7 +98,7 @@ def test_score(folder, asked):
 FORMS = ("text", "md", "csv", "latex", "pdf")
 
 
-@effort(100)
+@effort(60)
 @given(asked=made(lambda rng: (contents(rng), rng.choice(FORMS), words(rng) if rng.random() < 0.3 else [])))
 def test_table(folder, asked):
     content, form, options = asked
@@ -111,7 +111,7 @@ def plain(text):
     return text.replace("\x00", "")
 
 
-@effort(150)
+@effort(80)
 @given(asked=made(lambda rng: (typed(rng), rng.choice(("natural_sprites", typed(rng))), words(rng, 2))))
 def test_run(folder, asked):
     methods, datasets, options = asked
@@ -126,7 +126,7 @@ def test_run(folder, asked):
 COMMANDS = ("show", "list", "traverse", "report", "merge", "table", "score", "data", "x", "\x1b")
 
 
-@effort(150)
+@effort(80)
 @given(arguments=made(lambda rng: [rng.choice(COMMANDS), word(rng), *words(rng, 2)]))
 def test_any_words(folder, arguments):
     run("bench, any words", folder, *arguments)

@@ -49,7 +49,7 @@ def prepared(rng):
     return rng.choice((damaged_, damaged_, array_files.npy(rng), array_files.GOOD_NPZ[0]))
 
 
-@effort(200)
+@effort(100)
 @given(content=made(prepared))
 def test_a_prepared_array_is_used_whole_or_made_again(folder, content):
     store = DataStore(folder, folder / "cache", "key")
@@ -65,7 +65,7 @@ def test_a_prepared_array_is_used_whole_or_made_again(folder, content):
     assert [one.name for one in (folder / "cache").iterdir()] == [path.name]
 
 
-@effort(200)
+@effort(100)
 @given(content=damaged_json([{"data.bin": [3, 5, "ab" * 32], "other": [1, 2, "cd" * 32]}]))
 def test_a_note_of_digests_is_believed_where_it_can_be(folder, content):
     path = folder / "data.bin"
@@ -79,7 +79,7 @@ def test_a_note_of_digests_is_believed_where_it_can_be(folder, content):
 # A user's own set -----------------------------------------------------------------------------------------------------
 
 
-@effort(200)
+@effort(100)
 @given(content=made(array_files.npz, array_files.npy, hdf5_files.hdf5))
 def test_a_users_arrays(folder, content):
     path = folder / "given.dat"
@@ -103,7 +103,7 @@ def own(tmp_path_factory):
     return place, {path.name: path.read_bytes() for path in place.iterdir()}
 
 
-@effort(200)
+@effort(100)
 @given(rng=made(lambda rng: rng))
 def test_an_added_set(own, rng):
     place, good = own
@@ -147,7 +147,7 @@ def program(rng):
     return b"\x80\x04" + b"".join(rng.choice(OPCODES) for _ in range(rng.randint(0, 9)))
 
 
-@effort(250)
+@effort(100)
 @given(content=made(program))
 def test_a_pickle_is_taken_apart_and_never_run(folder, content):
     path = folder / "given.pickle"
@@ -189,7 +189,7 @@ SHAPES = [
 ]
 
 
-@effort(150)
+@effort(80)
 @given(rng=made(lambda rng: rng))
 def test_an_archive_of_sprites(folder, rng):
     kind = rng.choice(("npz", "hdf5"))
@@ -254,7 +254,7 @@ NAMES = [
 ]
 
 
-@effort(200)
+@effort(100)
 @given(content=damaged([_zip(), _tar("w:gz"), _tar("w"), _tar("w:xz")], NAMES, head=600))
 def test_an_archive_stays_in_its_folder(folder, content):
     with pytest.MonkeyPatch.context() as patch:

@@ -90,7 +90,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@effort(200)
+@effort(150)
 @given(content=made(contents))
 def test_a_row_is_read_or_refused_in_one_line(folder, content):
     path = placed(folder, content)
@@ -124,7 +124,7 @@ class _Held:
         self.rows = lambda: rows
 
 
-@effort(100)
+@effort(80)
 @given(content=made(contents))
 def test_a_strangers_row_is_taken_or_refused_in_one_line(folder, content):
     other, target = folder / "other", Store(folder / "target")

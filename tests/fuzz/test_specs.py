@@ -46,7 +46,7 @@ def _loaded():
         selection.resolve_config(entry.config, {}, selection.Selected(name, {}, name), "--methods")
 
 
-@effort(300)
+@effort(100)
 @given(text=made(typed))
 def test_selections(tmp_path, text):
     def resolve():
@@ -78,7 +78,7 @@ def parameters(rng):
     return name, {rng.choice(keys): value(rng) for _ in range(rng.randint(1, 3))}
 
 
-@effort(300)
+@effort(100)
 @given(chosen=made(parameters))
 def test_parameters(tmp_path, chosen):
     name, params = chosen
@@ -97,7 +97,7 @@ def seeds(rng):
     return some_text(rng) if rng.random() < 0.2 else "".join(rng.choice(SEEDS) for _ in range(rng.randint(0, 6)))
 
 
-@effort(200)
+@effort(100)
 @given(text=made(seeds))
 def test_seeds(tmp_path, text):
     found = outcome("specs: seeds", lambda: selection.parse_seeds(text), UsageError, folder=tmp_path)
@@ -130,7 +130,7 @@ IDS = (
 )
 
 
-@effort(200)
+@effort(100)
 @given(text=made(lambda rng: "".join(rng.choice(IDS) for _ in range(rng.randint(0, 8)))))
 def test_metric_ids(tmp_path, text):
     outcome(

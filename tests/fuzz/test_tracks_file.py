@@ -74,7 +74,7 @@ def path(tmp_path, monkeypatch):
     return tmp_path / "tracks.csv"
 
 
-@effort(300)
+@effort(200)
 @given(content=made(table))
 def test_tracks(path, content):
     path.write_bytes(content)
