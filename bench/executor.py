@@ -18,6 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +86,7 @@ def _in_worker(parent: int, function: Callable[..., T], *call: Any) -> T:
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """Processes started inside never see Ctrl-C, which a terminal sends to all: the parent tells them what to do."""
+    resource_tracker.ensure_running()  # whose start would unblock the signal again
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
