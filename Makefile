@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BENCH_FLAGS ?=
+PYTEST_FLAGS ?= -n auto
+SOAK_FLAGS ?=
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 MAIN_JOB = --methods slowvae,betavae --datasets natural_sprites --references --seeds 3 --budget quick
 
@@ -37,11 +39,11 @@ reference: setup
 	$(VENV)/bin/bench leaderboard
 
 test: setup
-	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
 
 soak: setup
-	$(VENV)/bin/python -m pytest -m slow tests $(PYTEST_FLAGS)
-	BENCH_FUZZ=20000 $(VENV)/bin/python -m pytest tests/fuzz $(PYTEST_FLAGS)
+	$(VENV)/bin/python -m pytest -m slow tests $(SOAK_FLAGS)
+	BENCH_FUZZ=20000 $(VENV)/bin/python -m pytest tests/fuzz $(SOAK_FLAGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .
