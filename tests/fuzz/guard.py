@@ -15,7 +15,7 @@ import typing
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,13 @@ class Tally:
     seconds: float = 0.0
     slowest: float = 0.0
     growth: int = 0
-    messages: set[str] = field(default_factory=set)
+
+    def add(self, other: Tally) -> None:
+        """What another process counted."""
+        self.inputs += other.inputs
+        self.refused += other.refused
+        self.seconds += other.seconds
+        self.slowest, self.growth = max(self.slowest, other.slowest), max(self.growth, other.growth)
 
 
 TALLIES: dict[str, Tally] = {}
