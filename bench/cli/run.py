@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,28 @@ def command(
       bench run --methods slowvae,betavae --datasets natural_sprites
       bench run --methods betavae[beta=1,4,8] --datasets natural_sprites[form=continuous] --seeds 5 --dry-run
     """
+    with _terminated_as_interrupted():
+        return _command(results, data_root, dry_run, workers, figures, asked)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is stop:  # not where the command ends by being stopped
+            signal.signal(signal.SIGTERM, old)
+
+
+def _command(
+    results: str, data_root: str | None, dry_run: bool, workers: int | None, figures: bool, asked: dict[str, Any]
+) -> int:
     from bench import grid as grids
     from bench.estimate import expected_seconds
     from bench.opening import Folders
@@ -174,10 +197,6 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
     from bench.runner import Outcome, plan, run
     from bench.store import Store
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, stop)
     try:
         with display.make() as shown:
             for note in plan_.notes:
@@ -186,8 +205,6 @@ def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, 
             outcome = run(plan_, grid, options, workers, expected, shown)
     except KeyboardInterrupt:  # another one, while the first was being dealt with
         outcome = Outcome(interrupted=True)
-    finally:
-        signal.signal(signal.SIGTERM, old)
     store = Store(options.folders.results)
     if outcome.interrupted:
         for number in (signal.SIGINT, signal.SIGTERM):
