@@ -6,6 +6,7 @@ in every run.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import signal
@@ -130,9 +131,11 @@ def _watched(writes: bool) -> Iterator[None]:
         warnings.simplefilter("always")
         _audit.start(writes)
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)  # a loop in C hears no signal
         try:
             yield
         finally:
+            faulthandler.cancel_dump_traceback_later()
             signal.setitimer(signal.ITIMER_REAL, 0)
             _audit.stop()
             signal.signal(signal.SIGALRM, old)
