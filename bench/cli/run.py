@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # seconds; tens of times what the budgets promise, so that only what hangs is ended. A checkpoint keeps what was done.
 TIMEOUTS = {"smoke": 1_800.0, "quick": 21_600.0, "standard": 172_800.0, "paper": 0.0}
+LONGEST = 100_000_000.0  # three years; clocks of some systems end soon after
 
 
 @click.command("run")
@@ -107,6 +108,9 @@ def _command(
     from bench.store import Store
     from bench.worker import Options
 
+    timeout = TIMEOUTS.get(asked["budget"], 0.0) if asked["timeout"] is None else asked["timeout"]
+    if timeout > LONGEST or timeout != timeout:
+        raise UsageError(f"--timeout takes seconds up to {LONGEST:,.0f}, 0 for never; got {timeout}")
     folders = Folders.from_environment(results, data_root)
     store = Store(folders.results)
     store.check_writable()
@@ -114,7 +118,6 @@ def _command(
     devices, n_workers = grids.resolve_devices(asked["devices"], workers, asked["threads"])
     grid = grids.build(request, folders, devices[0])
     retry_before = now() if asked["retry"] else ""
-    timeout = TIMEOUTS[asked["budget"]] if asked["timeout"] is None else asked["timeout"]
     options = Options(folders, devices, request.metrics, asked["checkpoint_seconds"], retry_before, timeout)
     plan_ = plan(grid, store, options, set_aside=not dry_run)
     expected, basis = expected_seconds(plan_.todo, store, devices[0], n_workers)

@@ -121,6 +121,12 @@ def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
         (["--methods", "toy_ae", "--precision", "half"], "--precision is auto, float32 or bfloat16"),
         (["--methods", "toy_ae,toy_ae"], "names 1 run(s) twice"),
         (["--methods", "toy_ae", "--sneeds", "1"], "--sneeds"),
+        (["--methods", "toy_ae", "--timeout", "-1"], "-1.0 is not in the range"),
+        (
+            ["--methods", "toy_ae", "--timeout", "nan"],
+            "--timeout takes seconds up to 100,000,000, 0 for never; got nan",
+        ),
+        (["--methods", "toy_ae", "--timeout", "inf"], "got inf"),
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_nothing_written(bench_in_process, arguments, message, tmp_path):
