@@ -324,7 +324,7 @@ def _version_of_part(part: Path, address: str) -> dict[str, str] | None:
         if noted["address"] != address or not part.is_file():
             return None
         return {key: str(noted[key]) for key in ("etag", "modified") if noted[key]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -152,7 +152,7 @@ def runs(context: click.Context, parameter: click.Parameter, incomplete: str) ->
     for path in paths:
         place = f"{path.parent.name}/{path.parent.parent.name}/"
         if incomplete.startswith(place):
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                 found.add(f"{place}{json.loads(path.read_text(encoding='utf-8'))['spec']['seed']}")
         else:
             found.add(place)

@@ -29,6 +29,7 @@ from bench.datasets.base import DataStore
 from bench.datasets.dsprites_archive import official_bits
 from bench.datasets.kitti_masks import read_tracks
 from bench.datasets.shapes3d import official_frames
+from bench.evidence import kept_codes
 from bench.registry import UsageError
 
 ROWS = np.arange(24, dtype=np.uint8).reshape(6, 4)
@@ -117,6 +118,15 @@ def test_an_added_set(own, rng):
             outcome("added: set", lambda: added.arrays(card), ValueError, folder=place)
     finally:
         (place / name).write_bytes(good[name])
+
+
+@effort(100)
+@given(content=made(hdf5_files.hdf5))
+def test_codes_that_a_run_kept(folder, content):
+    path = folder / "codes.h5"
+    path.write_bytes(content)
+    kept = outcome("kept codes", lambda: kept_codes(path, 5), (), folder=folder)
+    assert kept is None or kept.codes.dtype.kind == "f"
 
 
 # Official formats -----------------------------------------------------------------------------------------------------
