@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import output
+from bench import isolation, output, provenance
 from bench.isolation import Leftovers, isolated
 from bench.output import KEPT_BYTES, bound, captured
 from bench.randomness import global_states, seeded_global_state, set_global_states
@@ -100,6 +100,22 @@ def test_threads_and_files_left_behind_are_named_and_a_thread_spoils_the_process
     assert before.spoil()
     stop.set(), thread.join(), file.close()
     assert before.since() == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_that_is_kept_spoils_the_process_and_memory_that_is_freed_does_not(monkeypatch):
+    monkeypatch.setattr(isolation, "MEMORY_ALLOWED", 100e6 / (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    before = Leftovers()
+    kept = [np.ones(1_000) for _ in range(30_000)]  # 240 MB in small blocks, which the C library does not give back
+    assert before.spoil()
+    del kept
+    assert not before.spoil()
+
+
+def test_gpu_memory_is_recorded_for_the_device_of_the_run_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {"cuda:1": 3 << 20}.__getitem__)
+    assert provenance.peak_memory("cuda:1")["peak_gpu_memory_mb"] == 3.0
+    assert set(provenance.peak_memory("cpu")) == {"peak_memory_mb"}
 
 
 def test_what_is_printed_from_anywhere_goes_to_the_file_in_order(tmp_path, capfd):

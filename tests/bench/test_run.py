@@ -124,7 +124,7 @@ def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
         (["--methods", "toy_ae", "--timeout", "-1"], "-1.0 is not in the range"),
         (
             ["--methods", "toy_ae", "--timeout", "nan"],
-            "--timeout takes seconds up to 100,000,000, 0 for never; got nan",
+            "takes seconds up to 100,000,000, 0 for never; got nan",
         ),
         (["--methods", "toy_ae", "--timeout", "inf"], "got inf"),
     ],
