@@ -11,7 +11,7 @@ import torch
 
 from bench import checkpoint, evidence
 from bench.api import Method
-from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
+from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset, spec_method
 from bench.registry import UsageError
 from bench.spec import RunSpec
 from bench.store import Store
@@ -51,6 +51,10 @@ class Trained:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Frames (n, *observation) float32 in [0, 1]."""
         return evidence.decode(self.method, codes, torch.device("cpu"))
+
+    def shown_frames(self, n: int) -> np.ndarray:
+        """The first n evaluation rows, (n, *observation) float32 in [0, 1]."""
+        return evidence.to_observations(self.frames[:n], torch.device("cpu")).numpy()
 
     def usual_codes(self) -> np.ndarray:
         """Codes (≤ 1,000, n_latents) of evaluation rows."""
@@ -96,6 +100,35 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
     except (OSError, ValueError) as error:
         raise NotTraversable(str(error)) from None
     return Trained(spec, method, frames)
+
+
+def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Codes (n, n_latents) and factors (n, n_factors) that a run was scored on, and the factors' names.
+
+    Raises:
+        UsageError: one line: the run kept none here, or its data set has no factors.
+    """
+    import h5py
+
+    spec = RunSpec.from_dict(row["spec"])
+    path = Store(folders.results).artifacts(spec.hash) / "codes.h5"
+    if not path.exists():
+        raise UsageError(
+            f"{path} is not there; codes stay on the machine that trained, unless `bench merge --artifacts`"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            codes, factors = file["codes"][()], file["factors"][()]
+        names = describe(spec.dataset, spec_dataset(spec)[0]).factors.names
+    except TypeError as error:
+        raise UsageError(f"{spec.label}: the row is of another version of bench ({error})") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path}: not readable codes of {spec.label} ({error})") from None
+    if codes.ndim != 2 or factors.shape != (len(codes), len(names)):
+        raise UsageError(f"{path}: codes {codes.shape} and factors {factors.shape} are not those of {spec.label}")
+    if not names:
+        raise UsageError(f"{spec.dataset} has no factors to compare codes with")
+    return codes, factors, names
 
 
 def assigned(row: Mapping[str, Any], metric_id: str = "mcc[spearman]") -> dict[int, str]:

@@ -7,33 +7,57 @@ from typing import Any
 
 import click
 
-from bench.cli.completion import list_of
-from bench.cli.options import filters, results_option, stored_rows
+from bench.cli.completion import list_of, runs
+from bench.cli.options import data_root_option, filters, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
+
+OF_ROWS = ("scores", "curves", "correlation", "all")
+OF_A_RUN = ("codes", "sources")
+N_IMAGES = 6  # beside their codes
 
 
 @click.command("plot")
-@click.argument("kind", type=click.Choice(["scores", "curves", "correlation", "all"]), default="all")
+@click.argument("kind", type=click.Choice([*OF_ROWS, *OF_A_RUN]), default="all")
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=runs)
 @click.option("--output", "-o", metavar="DIR", help="Folder for the pictures. [default: RESULTS/figures]")
 @click.option(
     "--metrics", metavar="KEYS", help="With scores: only these panels: mcc[spearman],mig[hist20]",
     shell_complete=list_of("keys"),
 )  # fmt: skip
 @results_option
+@data_root_option
 @filters
 def command(
     kind: str,
+    run: str | None,
     metrics: str | None,
     output: str | None,
     results: str,
+    data_root: str | None,
     methods: str | None,
     datasets: str | None,
     budget: str | None,
 ) -> int:
     """Draw stored rows: scores by method, learning curves, latent–factor correlations; PNG, SVG and PDF.
 
-    Example: bench plot scores --datasets natural_sprites
+    Two kinds draw one RUN, named as for `bench traverse`: codes (bars beside images and reconstructions) and sources
+    (|correlation| of |factors| and |codes|).
+
+    \b
+    Examples:
+      bench plot scores --datasets natural_sprites
+      bench plot codes vsc/smiley/0
     """
+    if kind in OF_A_RUN:
+        choices = {"--methods": methods, "--datasets": datasets, "--budget": budget, "--metrics": metrics}
+        _check_run(kind, run, [name for name, value in choices.items() if value is not None])
+        assert run is not None
+        for path in _draw_run(kind, run, output, results, data_root):
+            click.echo(str(path))
+        return 0
+    if run is not None:
+        raise UsageError(f"`bench plot {kind}` draws all stored rows, not one RUN; {' and '.join(OF_A_RUN)} take one")
+
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
     from metrics.registry import split_ids
@@ -55,6 +79,39 @@ def command(
     if not made:
         click.echo(f"bench: these rows hold nothing to draw as '{kind}'", err=True)
     return 0
+
+
+def _check_run(kind: str, run: str | None, choices: list[str]) -> None:
+    """UsageError unless a run is named and nothing chooses among rows."""
+    if run is None:
+        raise UsageError(
+            f"`bench plot {kind}` draws one run; name it: bench plot {kind} METHOD/DATASET/SEED, or its hash"
+        )
+    if choices:
+        raise UsageError(f"`bench plot {kind}` draws one run; {choices[0]} chooses among rows of the other kinds")
+
+
+def _draw_run(kind: str, name: str, output: str | None, results: str, data_root: str | None) -> list[Path]:
+    from bench.opening import Folders
+    from bench.report.sources import draw_sources
+    from bench.report.sparse_codes import draw_codes
+    from bench.spec import RunSpec
+    from bench.store import Store
+    from bench.trained import revive, scored_codes
+
+    folders = Folders.from_environment(results, data_root)
+    row = Store(folders.results).find(name)
+    path = (Path(output) if output else folders.results / "figures") / f"{kind}-{row['hash']}"
+    title = f"{RunSpec.from_dict(row['spec']).label} ({row['hash'][:8]})"
+    if kind == "sources":
+        codes, factors, names = scored_codes(row, folders)
+        return draw_sources(codes, factors, names, path, title=title)
+    trained = revive(row, folders)
+    frames, codes = trained.shown_frames(N_IMAGES), trained.encode(trained.frames[:N_IMAGES])
+    try:
+        return draw_codes(frames, trained.decode(codes), codes, trained.usual_codes(), path, title=title)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[Path]:

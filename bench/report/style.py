@@ -16,6 +16,7 @@ from bench.whole_files import written_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 WIDTH_CM = 8.0
 FORMATS = ("pdf", "svg", "png")
@@ -85,27 +86,27 @@ def new_figure(height_cm: float, width_cm: float = WIDTH_CM) -> Figure:
     return figure
 
 
-def caption(figure: Figure, text: str) -> None:
+def caption(figure: Figure, text: str) -> Text:
     """Small print above the panels, wrapped to the figure's width: what the figure shows and how it was made."""
     lines = [""]
     room = 0.97 * figure.bbox.width
     for paragraph in text.splitlines():
         for word in paragraph.split(" "):
             longer = f"{lines[-1]} {word}".lstrip()
-            if lines[-1] and _text_width(figure, longer) > room:
+            if lines[-1] and text_width(figure, longer, CAPTION_SIZE) > room:
                 longer = word
                 lines.append("")
             lines[-1] = longer
         lines.append("")
-    figure.suptitle("\n".join(lines[:-1]), x=0.01, ha="left", fontsize=CAPTION_SIZE, linespacing=1.3)
+    return figure.suptitle("\n".join(lines[:-1]), x=0.01, ha="left", fontsize=CAPTION_SIZE, linespacing=1.3)
 
 
-def _text_width(figure: Figure, text: str) -> float:
-    """Width in pixels of a line of caption."""
+def text_width(figure: Figure, text: str, size: float) -> float:
+    """Width in pixels of a line of text of so many points."""
     from matplotlib.font_manager import FontProperties
 
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    return float(renderer.get_text_width_height_descent(text, FontProperties(size=CAPTION_SIZE), False)[0])
+    return float(renderer.get_text_width_height_descent(text, FontProperties(size=size), False)[0])
 
 
 def save(figure: Figure, stem: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:

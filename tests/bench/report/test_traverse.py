@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report.traverse import draw_traversal, ranges_of, traversal
+from bench.report import traverse
+from bench.report.traverse import draw_traversal, largest, ranges_around, ranges_of, traversal
 
 
 def blob(codes):
@@ -75,3 +76,41 @@ def test_frames_with_two_channels_are_refused(tmp_path):
 def test_a_factor_of_a_latent_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(ValueError, match="latent 7 has a factor, but there are 4 latents"):
         draw_traversal(blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png", latent_factors={7: "x"})
+
+
+def test_ranges_are_widened_to_hold_zero_and_the_code_itself():
+    ranges = np.array([[1.0, 2.0], [-3.0, -1.0], [-1.0, 1.0]])
+    np.testing.assert_array_equal(ranges_around(ranges, np.array([5.0, -4.0, 0.5])), [[0, 5], [-4, 0], [-1, 1]])
+
+
+def test_the_largest_latents_come_by_size_whatever_their_sign():
+    assert largest(np.array([0.1, -3.0, 2.0, 0.0]), 2) == [1, 2]
+    assert largest(np.array([0.1, -3.0]), 5) == [1, 0]
+
+
+def test_only_the_latents_asked_for_are_drawn_below_the_first_row(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(traverse, "save", lambda figure, stem, formats: drawn.append(figure) or [stem])
+    first = [np.full((1, 32, 32), shade) for shade in (0.25, 0.75)]
+    draw_traversal(
+        blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png",
+        latents=[2, 0], first_row=first, latent_factors={0: "x"}, n_values=5,
+    )  # fmt: skip
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["2", "0: x"]
+    image = np.asarray(axes.images[0].get_array())
+    height, width = image.shape[0] / 3, image.shape[1] / 5
+    heads = [image[int(height / 2), int((i + 0.5) * width)] for i in range(5)]
+    assert heads == [0.25, 0.75, 1, 1, 1]
+    assert axes.get_yticks() == pytest.approx([1.5 * height - 0.5, 2.5 * height - 0.5])
+
+
+def test_long_names_and_ranges_are_not_cut_off(tmp_path):
+    path = draw_traversal(
+        blob, np.zeros((1, 4)), 20 * RANGES, tmp_path / "t.png", latent_factors={1: "a_factor_with_a_long_name"},
+        title="a_method on a_data_set, seed 0 (0123abcd), image 3: the 8 largest codes", n_values=7,
+    )  # fmt: skip
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("L"))
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
