@@ -66,8 +66,9 @@ def _dense(
     trunk = nn.Sequential(nn.Linear(n_latents, n_hidden), nn.ReLU(inplace=True))
     variance = nn.Linear(n_hidden, n) if has_variance else None
     decoder = PixelDecoder(trunk, nn.Linear(n_hidden, n), variance, shape)
-    encoder.apply(xavier_uniform)
-    decoder.apply(xavier_uniform)
+    if has_variance:  # the authors'; the reproduction leaves torch's own initialisation
+        encoder.apply(xavier_uniform)
+        decoder.apply(xavier_uniform)
     return encoder, decoder
 
 

@@ -169,3 +169,14 @@ def test_the_gaussian_likelihood_is_torchs():
     mean, log_var, x = torch.randn(3, 2, 1, 4, 4, generator=generator())
     expected = -torch.distributions.Normal(mean, (log_var.exp() + 1e-6).sqrt()).log_prob(x).sum() / 2
     assert_close(vsc.gaussian_nll(mean, log_var, x), expected)
+
+
+def test_dense_weights_start_as_in_the_authors_code_and_torchs_own_in_the_reproductions():
+    def biases(module, config):
+        torch.manual_seed(0)
+        method = module(config, SPEC)
+        layers = [m for m in [*method.encoder.modules(), *method.decoder.modules()] if isinstance(m, torch.nn.Linear)]
+        return [layer.bias.abs().max().item() for layer in layers]
+
+    assert set(biases(vsc.VSC, vsc.VSCConfig(n_hidden=8))) == {0.0}
+    assert min(biases(convvsc.ConvVSC, convvsc.ConvVSCConfig(network="dense", n_hidden=8))) > 0
