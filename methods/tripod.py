@@ -77,7 +77,7 @@ CARD = MethodCard(
     "(nll is logged per image, in nats). As released, the kernel of the marginals has the batch's standard deviation "
     "without Silverman's factor, and two perturbations make each variance (denominator 2). Element-wise clipping of "
     "gradients at 1. With network=slowvae the penalty acts on the decoder's hidden activations after each "
-    "upsampling. A step decodes nine times.",
+    "upsampling. A step decodes nine times, in float32 whatever the precision of the run.",
 )
 
 
@@ -117,10 +117,12 @@ class Tripod(Method):
         bounded = self.bounded(frames)
         z = bounded + (quantize(bounded, self.config.n_levels) - bounded).detach()
         scale = bounded.std(0, correction=0) + 1e-6
-        activations = self.decoder(z)
-        bce = binary_cross_entropy_with_logits(activations[-1].float(), frames)
+        # second differences of activations do not survive bfloat16
+        with torch.autocast(z.device.type, enabled=False):
+            activations = self.decoder(z)
+            hessian = self.hessian_penalty(z, scale, activations[:-1], generator)
+        bce = binary_cross_entropy_with_logits(activations[-1], frames)
         information = multi_information(z, scale)
-        hessian = self.hessian_penalty(z, scale, activations[:-1], generator)
         loss = bce + self.config.information_weight * information + self.config.hessian_weight * hessian
         nll = bce.detach() * frames[0].numel()
         return {"loss": loss, "nll": nll, "information": information, "hessian": hessian}
