@@ -77,6 +77,7 @@ def command(
     Examples:
       bench run --methods slowvae,betavae --datasets natural_sprites
       bench run --methods betavae[beta=1,4,8] --datasets natural_sprites[form=continuous] --seeds 5 --dry-run
+      bench run --methods study --datasets dsprites,shapes3d --seeds 5 --dry-run
     """
     with _terminated_as_interrupted():
         return _command(results, data_root, dry_run, workers, figures, asked)
@@ -102,6 +103,7 @@ def _command(
 ) -> int:
     from bench import grid as grids
     from bench.estimate import expected_seconds
+    from bench.executor import close_pool
     from bench.opening import Folders
     from bench.provenance import now
     from bench.runner import plan
@@ -120,11 +122,14 @@ def _command(
     retry_before = now() if asked["retry"] else ""
     options = Options(folders, devices, request.metrics, asked["checkpoint_seconds"], retry_before, timeout)
     plan_ = plan(grid, store, options, set_aside=not dry_run)
-    expected, basis = expected_seconds(plan_.todo, store, devices[0], n_workers)
-    if dry_run:
-        _print_plan(grid, plan_, expected, basis, n_workers, devices)
-        return 0
-    return _run(grid, plan_, options, n_workers, expected, figures)
+    try:
+        expected, basis = expected_seconds(plan_.todo, store, devices[0], n_workers)
+        if dry_run:
+            _print_plan(grid, plan_, expected, basis, n_workers, devices)
+            return 0
+        return _run(grid, plan_, options, n_workers, expected, figures)
+    finally:
+        close_pool()
 
 
 def _request(asked: dict[str, Any]) -> Any:
