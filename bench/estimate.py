@@ -33,7 +33,7 @@ def expected_seconds(
     """
     known = _from_rows(store.rows(), device)
     unknown = {_key(spec.to_dict()): spec for spec in specs if _key(spec.to_dict()) not in known}
-    measured = _measured(list(unknown.values()), device, workers)
+    measured = _measured(list(unknown.values()), device, min(workers, len(specs)))
     for key, per_step in zip(unknown, measured, strict=True):
         known[key] = per_step, SCORING_SECONDS.get(unknown[key].budget, 60.0)
     expected, bases = {}, set()
@@ -60,9 +60,8 @@ def _measured(specs: Sequence[RunSpec], device: str, workers: int) -> list[float
     found = dict.fromkeys(range(len(specs)), 0.0)
     calls = [(i, spec, device) for i, spec in enumerate(specs) if spec.method_params["n_steps"]]
     if calls:
-        limits = min(workers, len(calls)), specs[0].threads, LIMIT + GRACE_SECONDS
         with suppress(BrokenProcessPool, TimeoutError):
-            for index, seconds in run_parallel(_timed, calls, *limits):
+            for index, seconds in run_parallel(_timed, calls, workers, specs[0].threads, LIMIT + GRACE_SECONDS):
                 found[index] = seconds
     return list(found.values())
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bench import progress
@@ -52,6 +53,10 @@ def run_parallel(
 ) -> Iterator[T]:
     """Results of ``function(*call)`` for each call, as they come in.
 
+    Args:
+        workers: how many at a time. Always the same in one process: joblib may wait for ever where it changes the size
+            of a pool one of whose workers is killed just then.
+
     Raises:
         BrokenProcessPool: a worker died.
         TimeoutError: no result for ``timeout`` seconds; the workers are gone.
@@ -59,23 +64,28 @@ def run_parallel(
     pool_environment()
     # joblib runs a single job in this very process, which a worker that dies must not take along: so two processes,
     # and pre_dispatch holds the number of runs at a time
+    settings: dict[str, Any] = {"initializer": end_with, "initargs": (os.getpid(),)}
     with (
-        joblib.parallel_config("loky", n_jobs=max(2, workers), inner_max_num_threads=threads),
+        joblib.parallel_config("loky", n_jobs=max(2, workers), inner_max_num_threads=threads, **settings),
         warnings.catch_warnings(),
     ):
         # Stopping early (Ctrl-C) abandons workers on purpose.
         warnings.simplefilter("ignore", UserWarning)
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=workers, timeout=timeout)
         with _without_ctrl_c():
-            results = pool(joblib.delayed(_in_worker)(os.getpid(), function, *call) for call in calls)
+            results = pool(joblib.delayed(_in_worker)(function, *call) for call in calls)
         try:
             yield from results
         except multiprocessing.TimeoutError:
             raise TimeoutError from None
 
 
-def _in_worker(parent: int, function: Callable[..., T], *call: Any) -> T:
-    end_with(parent)
+def close_pool() -> None:
+    """End the worker processes. Left to joblib, one that is killed while Python exits would keep the others waiting."""
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+
+
+def _in_worker(function: Callable[..., T], *call: Any) -> T:
     allow_many_files()
     # where memory runs out, Linux shall end a worker, whose run is taken up again, and nothing else of the user's
     with suppress(OSError):
@@ -97,12 +107,13 @@ def _without_ctrl_c() -> Iterator[None]:
 def execute(specs: Sequence[RunSpec], options: Options, workers: int) -> Iterator[tuple[str, str]]:
     """(hash, status) of each run as it finishes; every run ends up with a row."""
     queue = _Queue(specs, options)
+    workers = min(workers, len(specs))
     while queue.waiting:
         chosen = queue.chosen()
         calls = [(spec, options) for spec in chosen]
         try:
             with _watched(queue):
-                for name, status in run_parallel(_attempt, calls, min(workers, len(chosen)), chosen[0].threads):
+                for name, status in run_parallel(_attempt, calls, workers, chosen[0].threads):
                     if queue.back(name, status):
                         yield name, status
         except BrokenProcessPool as error:

@@ -130,7 +130,7 @@ def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display
     try:
         for _ in range(2):  # a killed one is tried again: what is in the cache already stays there
             with suppress(BrokenProcessPool):
-                for _ in run_parallel(prepare.prepare, calls, min(workers, len(jobs)), 1):
+                for _ in run_parallel(prepare.prepare, calls, min(workers, len(specs)), jobs[0].threads):
                     pass
                 return
     except (OSError, ValueError, MemoryError) as error:

@@ -62,17 +62,11 @@ def timed_out(seconds: float, facts: Mapping[str, Any]) -> str:
     return f"timed out after {clock(seconds)}, {where}; more time: --timeout SECONDS --retry failed"
 
 
-_watching: set[int] = set()
-
-
 def end_with(parent: int) -> None:
-    """End this process soon after the process ``parent`` is gone; call it in any worker, as often as you like.
+    """End this process soon after the process ``parent`` is gone; what a worker begins with.
 
     A run under way is asked to stop, so that it writes its checkpoint and the next call finds the store free.
     """
-    if parent in _watching:
-        return
-    _watching.add(parent)
 
     def watch() -> None:
         while os.getppid() == parent:
