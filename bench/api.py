@@ -20,12 +20,14 @@ class Batch:
     """One training batch, on the run's device.
 
     Attributes:
-        x: observations (batch, time, *observation), float32 in [0, 1]; an image has time 1, a pair time 2.
+        x: observations (batch, time, *observation), float32, images in [0, 1] and audio features as the data set
+            scales them; an image has time 1, a pair time 2.
         index: rows of the training set, int64 (batch,).
         step: optimiser steps done before this batch, 0 … n_steps - 1.
         n_steps: length of the whole training; schedules read ``step / n_steps``.
-        transformation: which transformation acted, only for methods whose card says ``supervised``.
-        extras: further arrays that the method's ``DataSpec.extras`` announced.
+        transformation: how much of each transformation acted at each step, (batch, time - 1, n_transformations)
+            float32, only for methods whose card says ``supervised``.
+        extras: the further arrays that the method named in ``Method.extras``, one row per item.
     """
 
     x: Tensor
@@ -45,13 +47,16 @@ class DataSpec:
         n_frames: time steps of one training item: 1 for images, 2 for pairs.
         n_train: number of training items.
         n_sequences: number of distinct sequences, where items are cut from longer ones.
+        extras: arrays that a batch can bring beside ``x``: name -> shape of one item's.
+        transformations: names of what can act between two frames, for the view ``transformations``.
     """
 
     observation_shape: tuple[int, ...]
     n_frames: int
     n_train: int
     n_sequences: int = 0
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    transformations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,27 @@ class Method(nn.Module):
       (n, *observation), for the evidence lower bound and its importance-weighted form;
     - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
-    - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``.
+    - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``;
+    - ``parts(x) -> {name: codes}``: the pieces of the code that mean different things, each scored by itself as
+      ``metric@name``: (batch, n) for what holds for the whole item ("static", "utterance"), (batch, time, n) for what
+      each frame has ("dynamic", "capsules"), (batch, time - 1, n) for what happens between frames ("speeds");
+    - ``generate(static, dynamic) -> (batch, time, *observation)`` in [0, 1] from static codes (batch, n_static) and
+      dynamic ones (batch, time, n_dynamic), as ``parts`` or ``sample_prior`` gives them;
+    - ``sample_prior(n, n_frames, generator) -> {"static": (n, n_static), "dynamic": (n, n_frames, n_dynamic)}``: what
+      the authors decode when they sample;
+    - ``transform(x0, amounts) -> (batch, n_steps + 1, *observation)`` in [0, 1]: observations x0 (batch, *observation)
+      moved on by ``amounts`` (batch, n_steps, n_transformations), the untouched reconstruction first;
+    - ``infer_amounts(x) -> (batch, time - 1, n_transformations)``: how much of what acted between the frames of x.
+
+    Attributes:
+        extras: names of ``DataSpec.extras`` that each batch must bring; set by a subclass or by its ``__init__``, which
+            raises ValueError where the data cannot bring what it needs.
     """
 
     card: ClassVar[MethodCard]
     players: ClassVar[tuple[str, ...]] = ("model",)
     fit_rows: ClassVar[int] = 5_000
+    extras: tuple[str, ...] = ()
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """Scalar float32 terms; ``"loss"`` is minimised over that player's parameters only.

@@ -104,7 +104,6 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
 
     from bench.api import DataSpec
     from bench.datasets.containers import Draw
-    from bench.grid import N_FRAMES
     from bench.isolation import isolated
     from bench.opening import describe, spec_dataset, spec_method
     from bench.randomness import seeded_global_state
@@ -113,14 +112,17 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
     if spec.method_params["n_steps"] == 0:
         return 0.0
     cls, config = spec_method(spec)
-    shape = describe(spec.dataset, spec_dataset(spec)[0]).observation_shape
-    n_frames = N_FRAMES.get(spec.view, 8)
+    info = describe(spec.dataset, spec_dataset(spec)[0])
+    shape, n_frames = info.observation_shape, info.frames_of(spec.view)
     target = torch.device(device)
     with isolated(spec.threads), seeded_global_state(0):
-        method = cls(config, DataSpec(shape, n_frames, 1)).to(target, memory_format=torch.channels_last)
+        data = DataSpec(shape, n_frames, 1, 1, info.extras, info.transformations)
+        method = cls(config, data).to(target, memory_format=torch.channels_last)
         draw = Draw(
             torch.rand(config.batch_size, n_frames, *shape, device=target),
             torch.zeros(config.batch_size, dtype=torch.int64, device=target),
+            torch.ones(config.batch_size, n_frames - 1, len(info.transformations), device=target),
+            {name: torch.zeros(config.batch_size, *info.extras[name], device=target) for name in method.extras},
         )
         generator = torch.Generator(target).manual_seed(0)
         trainer = Trainer(

@@ -18,8 +18,6 @@ from bench.spec import BUDGETS, RunSpec
 from bench.store import Store
 from metrics import scoring
 
-N_FRAMES = {"images": 1, "pairs": 2}
-
 
 @dataclass(frozen=True)
 class Request:
@@ -98,7 +96,8 @@ def refusal(method: str, config: Any, dataset: str, info: DataInfo, wanted: Sequ
     entry = registry.method(method)
     if entry.card.view not in info.views:
         return f"needs the view '{entry.card.view}'; {dataset} offers {', '.join(info.views)}"
-    data = DataSpec(info.observation_shape, N_FRAMES.get(entry.card.view, 8), n_train=1)
+    n_frames = info.frames_of(entry.card.view)
+    data = DataSpec(info.observation_shape, n_frames, 1, 1, info.extras, info.transformations)
     try:
         with seeded_global_state(0):
             entry.target(config, data)

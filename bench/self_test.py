@@ -29,7 +29,8 @@ def look_at(data: Any, name: str) -> str:
         except ValueError as error:
             raise ValueError(f"{name} opens, but its view '{view}' is wrong: {error}") from None
         x = next(data.batches(view, 4, stream(0, name, "self-test"))).x
-        if str(x.dtype) != "torch.float32" or not bool((x >= 0).all() and (x <= 1).all()):
+        in_range = len(info.observation_shape) == 1 or bool((x >= 0).all() and (x <= 1).all())
+        if str(x.dtype) != "torch.float32" or not bool(x.isfinite().all()) or not in_range:
             raise ValueError(f"{name} opens, but a batch of its view '{view}' is not float32 from 0 to 1")
     if info.has_grid and not info.render_is_random:
         drawn = data.labelled(N, stream(0, name, "self-test"), view="images")

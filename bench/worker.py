@@ -262,7 +262,7 @@ class _Run:
         method = method.to(self.device, memory_format=torch.channels_last)
 
         def batches(rng: Any) -> Any:
-            return data.batches(spec.view, config.batch_size, rng, device=self.device)
+            return data.batches(spec.view, config.batch_size, rng, device=self.device, extras=method.extras)
 
         rng = stream(spec.seed, spec.dataset_id, "batches")
         generator = torch_stream(spec.seed, spec.dataset_id, "noise", self.device)

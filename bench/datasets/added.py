@@ -57,7 +57,7 @@ class AddedCard:
     @property
     def info(self) -> DataInfo:
         views = ("pairs", "sequences", "images") if self.frames[1] > 1 else ("images",)
-        return DataInfo(self.frames[2:], views, self.factors)
+        return DataInfo(self.frames[2:], views, self.factors, n_frames=self.frames[1])
 
     def to_json(self) -> str:
         about = {"format": FORMAT, "frames": self.frames, "factors": asdict(self.factors)}

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,10 @@ class DataInfo:
         factors: its labelled factors.
         has_grid: every combination of factor values exists and can be rendered.
         render_is_random: two renders of one factor vector differ.
+        n_frames: frames of an item of the views ``sequences`` and ``transformations``.
+        extras: arrays that a batch of these views can bring beside the frames: name -> shape of one item's.
+        transformations: names of what can act between two frames.
+        identity: the factor that verification (EER) asks for, "speaker" say; empty where there is none.
     """
 
     observation_shape: tuple[int, ...]
@@ -82,6 +86,14 @@ class DataInfo:
     factors: FactorSpace
     has_grid: bool = False
     render_is_random: bool = False
+    n_frames: int = 1
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    transformations: tuple[str, ...] = ()
+    identity: str = ""
+
+    def frames_of(self, view: str) -> int:
+        """Frames of one training item of the view."""
+        return {"images": 1, "pairs": 2}.get(view, self.n_frames)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ run that stores ``rng.bit_generator.state`` after a step and goes on later sees 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -86,7 +86,10 @@ class Container:
         """What a method that trains on ``view`` may know of the data."""
         self._check(view, "train")
         n_frames, n_train = self._size(view)
-        return DataSpec(self.info.observation_shape, n_frames, n_train, self._n_sequences())
+        info = self.info
+        return DataSpec(
+            info.observation_shape, n_frames, n_train, self._n_sequences(), info.extras, info.transformations
+        )
 
     def batches(
         self,
@@ -95,19 +98,35 @@ class Container:
         rng: np.random.Generator,
         split: str = "train",
         device: str | torch.device = "cpu",
+        extras: Sequence[str] = (),
     ) -> Iterator[Draw]:
-        """Endless batches of ``batch_size`` items of the view, drawn uniformly with replacement."""
+        """Endless batches of ``batch_size`` items of the view, drawn uniformly with replacement.
+
+        Args:
+            extras: names of ``info.extras`` that each batch shall bring.
+        """
         self._check(view, split)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self._draws(view, batch_size, rng, split, torch.device(device))
+        missing = [name for name in extras if name not in self.info.extras]
+        if missing:
+            known = ", ".join(self.info.extras) or "none"
+            raise ValueError(f"batches of this data set bring no '{missing[0]}'; it has {known}")
+        return self._draws(view, batch_size, rng, split, torch.device(device), tuple(extras))
 
     def _draws(
-        self, view: str, batch_size: int, rng: np.random.Generator, split: str, device: torch.device
+        self,
+        view: str,
+        batch_size: int,
+        rng: np.random.Generator,
+        split: str,
+        device: torch.device,
+        extras: tuple[str, ...],
     ) -> Iterator[Draw]:
         while True:
             x, index = self._pick(view, batch_size, rng, split)
-            yield Draw(as_float(x, device), to_device(torch.from_numpy(index), device))
+            beside = {name: as_float(self._extra(name, index, view, split), device) for name in extras}
+            yield Draw(as_float(x, device), to_device(torch.from_numpy(index), device), extras=beside)
 
     def _check(self, view: str, split: str) -> None:
         offered = [v for v in self.views if v in self.info.views]
@@ -120,6 +139,10 @@ class Container:
         """Stored frames (batch, time, *observation) of one draw, and their rows of the training set."""
         raise NotImplementedError
 
+    def _extra(self, name: str, index: np.ndarray, view: str, split: str) -> np.ndarray:
+        """Rows of one of ``info.extras`` for the items ``index`` of the split."""
+        raise ValueError(f"the view '{view}' of this data set brings no extras")
+
     def _size(self, view: str) -> tuple[int, int]:
         """Frames of one item of the view, and number of training items."""
         raise NotImplementedError
@@ -129,7 +152,7 @@ class Container:
 
 
 def as_float(x: np.ndarray, device: str | torch.device) -> Tensor:
-    """float32 tensor on the device: uint8 divided by 255 there, float32 as it is."""
+    """float32 tensor on the device: uint8 divided by 255 there, float32 and whole numbers (int64) as they are."""
     tensor = to_device(torch.from_numpy(x), torch.device(device))
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
@@ -280,7 +303,10 @@ class SequenceData(Container):
         frames: (n_sequences, time, *observation).
         factors: (n_sequences, time, n_factors).
         splits: name of a split -> its sequences; all are "train" where it is left out.
-        groups: what identifies a sequence (a speaker, say), int64 (n_sequences,); its row where left out.
+        groups: the recording that a sequence was cut from, int64 (n_sequences,); its own row where left out.
+        extras: name of ``info.extras`` -> function that gives its array (n_sequences, *shape): uint8 for images,
+            float32, or int64 for numbers of things. Called once, when a batch first needs it.
+        n_recordings: distinct ``groups`` in the training split, for methods that learn one vector for each.
     """
 
     views = ("sequences", "images")
@@ -293,8 +319,14 @@ class SequenceData(Container):
         splits: Mapping[str, np.ndarray] | None = None,
         groups: np.ndarray | None = None,
         title: str = "",
+        extras: Mapping[str, Callable[[], np.ndarray]] | None = None,
+        n_recordings: int | None = None,
     ) -> None:
         super().__init__(info, frames, title)
+        if set(extras or {}) != set(info.extras):
+            raise ValueError(f"SequenceData: extras {sorted(extras or {})} are not what info names: {info.extras}")
+        if frames.shape[1] != info.n_frames:
+            raise ValueError(f"SequenceData: frames {frames.shape} where info.n_frames is {info.n_frames}")
         if factors.shape[:2] != frames.shape[:2]:
             raise ValueError(
                 f"SequenceData: factors {factors.shape} and frames {frames.shape} differ in sequences or time"
@@ -305,6 +337,18 @@ class SequenceData(Container):
         self.groups = np.arange(len(frames)) if groups is None else groups
         self._rows = dict(splits) if splits else {"train": np.arange(len(frames))}
         self.splits = tuple(self._rows)
+        self._makers = dict(extras or {})
+        self._extras: dict[str, np.ndarray] = {}
+        self._recordings = len(self._rows["train"]) if n_recordings is None else n_recordings
+        if "test" in self.splits and not hasattr(self, "evaluation_splits"):
+            # scores are tested on sequences that neither the method nor a metric's classifier has seen
+            self.evaluation_splits = ("train", "test")
+
+    def every(self, split: str) -> Labelled:
+        """All sequences of the split, each once, in their order."""
+        self._check("sequences", split)
+        rows = self._rows[split]
+        return Labelled(self.frames[rows], self.factors[rows], self.groups[rows])
 
     def labelled(self, n: int, rng: np.random.Generator, split: str = "train", view: str = "sequences") -> Labelled:
         """n sequences of the split with all their frames, or n single frames; independent, with replacement."""
@@ -324,12 +368,19 @@ class SequenceData(Container):
         index = rng.integers(len(rows) * n_frames, size=batch_size)
         return self.frames[rows[index // n_frames], index % n_frames][:, None], index
 
+    def _extra(self, name: str, index: np.ndarray, view: str, split: str) -> np.ndarray:
+        if view != "sequences":
+            return super()._extra(name, index, view, split)
+        if name not in self._extras:
+            self._extras[name] = self._makers[name]()
+        return self._extras[name][self._rows[split][index]]
+
     def _size(self, view: str) -> tuple[int, int]:
         n_train, n_frames = len(self._rows["train"]), self.frames.shape[1]
         return (n_frames, n_train) if view == "sequences" else (1, n_train * n_frames)
 
     def _n_sequences(self) -> int:
-        return len(self._rows["train"])
+        return self._recordings
 
 
 def _check_factors(info: DataInfo, factors: np.ndarray, n: int) -> None:

@@ -31,7 +31,7 @@ def colours():
 
 def features():
     frames = np.random.default_rng(0).normal(size=(3, 12, 20)).astype(np.float32)
-    return SequenceData(DataInfo((20,), ("sequences",), SPACE), frames, labels(3, 12))
+    return SequenceData(DataInfo((20,), ("sequences",), SPACE, n_frames=12), frames, labels(3, 12))
 
 
 def faces():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -37,7 +38,10 @@ def grid():
 
 
 def sequences():
-    return SequenceData(info("sequences", "images"), FRAMES.reshape(4, 3, *SHAPE), CELLS.reshape(4, 3, 2))
+    splits = {"train": np.arange(1, 4), "test": np.arange(1)}
+    about = replace(info("sequences", "images"), n_frames=3, extras={"number": (2,)})
+    extras = {"number": lambda: np.stack([np.arange(4), np.arange(4) ** 2], axis=1)}
+    return SequenceData(about, FRAMES.reshape(4, 3, *SHAPE), CELLS.reshape(4, 3, 2), splits, extras=extras)
 
 
 ALL = [(images, "images"), (pairs, "pairs"), (pairs, "images"), (grid, "pairs"), (sequences, "sequences")]
@@ -98,9 +102,9 @@ def test_a_pair_shows_the_frames_of_its_index():
 
 def test_a_sequence_shows_the_frames_of_its_index():
     draw = next(sequences().batches("sequences", 20, np.random.default_rng(0)))
-    np.testing.assert_array_equal(shown(draw.x), 3 * draw.index.numpy()[:, None] + np.arange(3))
+    np.testing.assert_array_equal(shown(draw.x), 3 * (1 + draw.index.numpy()[:, None]) + np.arange(3))
     single = next(sequences().batches("images", 20, np.random.default_rng(0)))
-    np.testing.assert_array_equal(shown(single.x)[:, 0], single.index)
+    np.testing.assert_array_equal(shown(single.x)[:, 0], 3 + single.index)
 
 
 @pytest.mark.parametrize(("make", "view"), ALL)
@@ -128,10 +132,25 @@ def test_groups_of_sequences_are_their_rows():
     np.testing.assert_array_equal(drawn.groups, drawn.x[:, 0, 0, 0, 0] // 3)
 
 
+def test_extras_of_a_batch_belong_to_its_sequences():
+    draw = next(sequences().batches("sequences", 50, np.random.default_rng(0), extras=("number",)))
+    rows = draw.x[:, 0, 0, 0, 0].mul(255).round().long() // 3
+    assert set(rows.tolist()) == {1, 2, 3}
+    assert torch.equal(draw.extras["number"], torch.stack([rows, rows**2], dim=1))
+    assert next(sequences().batches("sequences", 2, np.random.default_rng(0))).extras == {}
+
+
+def test_every_sequence_of_a_split_comes_once_in_order():
+    drawn = sequences().every("train")
+    np.testing.assert_array_equal(drawn.groups, [1, 2, 3])
+    np.testing.assert_array_equal(drawn.x[:, :, 0, 0, 0], np.arange(3, 12).reshape(3, 3))
+    np.testing.assert_array_equal(drawn.factors, CELLS[3:].reshape(3, 3, 2))
+
+
 def test_features_pass_unscaled():
     space = FactorSpace(("word",), (2,), ("categorical",), (False,))
     x = np.linspace(-3, 3, 24, dtype=np.float32).reshape(2, 3, 4)
-    data = SequenceData(DataInfo((4,), ("sequences",), space), x, np.zeros((2, 3, 1), np.int64))
+    data = SequenceData(DataInfo((4,), ("sequences",), space, n_frames=3), x, np.zeros((2, 3, 1), np.int64))
     draw = next(data.batches("sequences", 8, np.random.default_rng(0)))
     np.testing.assert_array_equal(draw.x, x[draw.index])
 
@@ -141,6 +160,10 @@ def test_features_pass_unscaled():
     [
         (lambda: pairs().batches("sequences", 4, np.random.default_rng(0)), "view 'sequences' is not offered"),
         (lambda: pairs().batches("pairs", 0, np.random.default_rng(0)), "batch_size must be at least 1, got 0"),
+        (
+            lambda: sequences().batches("sequences", 1, np.random.default_rng(0), extras=("flow",)),
+            "bring no 'flow'; it has number",
+        ),
         (lambda: pairs().labelled(4, np.random.default_rng(0), "test"), "split 'test' does not exist.*only train"),
         (
             lambda: grid().render(np.array([[2, 4]]), np.random.default_rng(0)),
