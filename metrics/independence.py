@@ -132,23 +132,29 @@ def latent_information(codes: np.ndarray, *, n_bins: int = 20) -> dict[str, floa
     "sparsity",
     card=MetricCard(
         title="Sparsity of codes",
-        summary="Hoyer's sparsity of each row of the codes, every latent divided by its own standard deviation first.",
+        summary="Hoyer's sparsity of each row of the codes: hoyer divides every latent by its own standard deviation "
+        "first, raw takes them as they are.",
         paper="Hoyer, Non-negative Matrix Factorization with Sparseness Constraints, JMLR 2004; used for latents by "
         "Mathieu, Rainforth, Siddharth & Teh, ICML 2019",
         source="Mathieu et al., Eq. 10 and its normalisation",
         needs=("codes",),
         factors=None,
-        variants={"hoyer": {}},
+        variants={"hoyer": {}, "raw": {"normalised": False}},
         defaults=("hoyer",),
         outputs={"": Output(floor=0.267, ceiling=0.275, note="1 is a single active latent in every row")},
-        blind_to="which latents are active, and what they mean",
+        variant_outputs={"raw": {"": Output(floor=0.267, note="1 is a single active latent in every row")}},
+        blind_to="which latents are active, and what they mean; hoyer: that a latent is never used, since its noise is "
+        "scaled up like any other's; raw: that latents may differ in scale without any being unused",
         cost="0.01 s at 10,000 rows",
         verified="closed forms",
         drops_constant_latents=True,
     ),
 )
-def sparsity(codes: np.ndarray) -> dict[str, float]:
-    """Mean over rows of (√d - ‖z‖₁ / ‖z‖₂) / (√d - 1), codes (n, d) scaled to unit standard deviation; empty rows: 1.
+def sparsity(codes: np.ndarray, *, normalised: bool = True) -> dict[str, float]:
+    """Mean over rows of (√d - ‖z‖₁ / ‖z‖₂) / (√d - 1), codes (n, d); empty rows: 1.
+
+    Args:
+        normalised: scale every latent to unit standard deviation first, and leave constant ones out.
 
     Returns:
         "sparsity" in [0, 1]: 0 where all latents are equally large, 1 where one alone is not 0.
@@ -160,7 +166,7 @@ def sparsity(codes: np.ndarray) -> dict[str, float]:
     scale = codes.std(0, dtype=np.float64)
     if not scale.any():
         raise ValueError("sparsity: every latent is constant")
-    scaled = np.abs(codes[:, scale > 0] / scale[scale > 0])
+    scaled = np.abs(codes[:, scale > 0] / scale[scale > 0] if normalised else codes.astype(np.float64))
     root = np.sqrt(scaled.shape[1])
     if root == 1:
         raise ValueError("sparsity: a single latent varies")

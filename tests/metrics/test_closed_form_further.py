@@ -99,6 +99,13 @@ def test_sparsity_in_closed_form(codes, expected):
     assert sparsity(codes)["sparsity"] == pytest.approx(expected)
 
 
+def test_a_latent_that_is_hardly_used_counts_as_sparse_only_in_raw_codes():
+    codes = np.array([[3.0, 0.001], [-3.0, -0.001], [3.0, -0.001], [-3.0, 0.001]])
+    assert sparsity(codes)["sparsity"] == pytest.approx(0.0)
+    expected = (2**0.5 - 3.001 / np.hypot(3, 0.001)) / (2**0.5 - 1)
+    assert sparsity(codes, normalised=False)["sparsity"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("metric", [irs, mig_sup, dcimig, jemmig, linear_r2, mcc_linear, mcc_held_out])
 def test_a_constant_factor_is_named(metric):
     factors = np.column_stack([GRID[:, 0], np.ones(16, int)])
