@@ -61,7 +61,7 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
     except ValueError as error:
         raise UsageError(str(error)) from None
     precision = resolve_precision(request.precision, device)
-    methods = _methods(request)
+    methods = resolved_methods(request.methods, request.budget)
     datasets = _datasets(request, folders)
     runs, skipped, store = [], [], Store(folders.results)
     pairs = [
@@ -165,20 +165,25 @@ def resolve_devices(asked: str, workers: int | None, threads: int) -> tuple[tupl
     return names, workers or len(names)
 
 
-def _methods(request: Request) -> list[tuple[str, Any]]:
+def resolved_methods(text: str, budget_name: str, option: str = "--methods") -> list[tuple[str, Any]]:
+    """(name, config) of every method that ``text`` selects, sweeps included, its parameters resolved for the budget.
+
+    Raises:
+        UsageError: an unknown name or parameter, or a value out of its range.
+    """
     found = []
-    named = selection.parse(request.methods, "--methods")
+    named = selection.parse(text, option)
     for selected in [one for item in named for one in sweeps.expanded(item)]:
         entry = registry.lookup(registry.methods(), selected.name, "method", "bench list methods", also=sweeps.SWEEPS)
-        budget = entry.card.budgets.get(request.budget, {})
+        budget = entry.card.budgets.get(budget_name, {})
         selected, points = _named_grid(entry, selected)
         for point in points:
-            config = selection.resolve_config(entry.config, {**budget, **point}, selected, "--methods")
+            config = selection.resolve_config(entry.config, {**budget, **point}, selected, option)
             for field, least in {"n_steps": 0, "batch_size": 1}.items():
                 value = getattr(config, field, least)
                 if value < least:
                     raise UsageError(
-                        f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from --methods)"
+                        f"{selected.name}: parameter '{field}' must be ≥ {least}, got {value} (from {option})"
                     )
             found.append((selected.name, config))
     return found

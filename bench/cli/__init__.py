@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("bench.cli.run", "Train and score methods on data sets, then print the comparison."),
     "score": ("bench.cli.score", "Score codes that any program wrote, without training."),
     "table": ("bench.cli.table", "Print the comparison tables of stored rows."),
+    "compare": ("bench.cli.compare", "Compare stored rows of two sets of methods, paired by seed."),
     "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
     "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
     "leaderboard": ("bench.cli.leaderboard", "Write leaderboards/ from stored rows."),
