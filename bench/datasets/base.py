@@ -79,6 +79,9 @@ class DataInfo:
         extras: arrays that a batch of these views can bring beside the frames: name -> shape of one item's.
         transformations: names of what can act between two frames.
         identity: the factor that verification (EER) asks for, "speaker" say; empty where there is none.
+        judged: the factors that hold for a whole sequence and that a judge (a classifier trained on real sequences)
+            names from one, dynamic ones first: ``FactorSpace.dynamic`` says on which side each belongs, so an action
+            is dynamic although its label is the same in all frames.
     """
 
     observation_shape: tuple[int, ...]
@@ -90,6 +93,12 @@ class DataInfo:
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     transformations: tuple[str, ...] = ()
     identity: str = ""
+    judged: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in (*self.judged, self.identity) if name and name not in self.factors.names]
+        if unknown:
+            raise ValueError(f"data info: '{unknown[0]}' is none of the factors {', '.join(self.factors.names)}")
 
     def frames_of(self, view: str) -> int:
         """Frames of one training item of the view."""
