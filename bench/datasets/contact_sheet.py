@@ -11,7 +11,7 @@ from bench.datasets.base import FactorSpace
 from bench.datasets.containers import Container, Labelled
 
 _N_COLUMNS = 4
-_MAX_FRAMES = 8  # of one sequence
+_MAX_FRAMES = 9  # of one sequence
 _GAP = 2  # pixels between frames
 _GREY = 160
 _MAX_LINES = 12  # of yes-or-no factors
@@ -20,17 +20,17 @@ _MAX_LINES = 12  # of yes-or-no factors
 def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n: int = 12) -> None:
     """Draw n training items to ``path`` (its ending picks the format): frames side by side, factors under them.
 
-    Items are pairs where the data set has them, else sequences, else images. A factor that changes within the item is
-    shown as first → last value, in bold.
+    Items are sequences that transformations move where the data set has them, else pairs, sequences or images. A factor
+    that changes within the item is shown as first → last value, in bold.
     """
     # Only here, so that listing data sets does not wait for matplotlib.
     from bench.report.style import new_figure, style
 
     offered = container.info.views
-    view = next(v for v in ("pairs", "sequences", "images") if v in offered)
+    view = next(v for v in ("transformations", "pairs", "sequences", "images") if v in offered)
     drawn = container.labelled(n, rng, view=view)
     has_images = len(container.info.observation_shape) == 3
-    strips = [_strip(frames[:_MAX_FRAMES]) if has_images else _spectrogram(frames) for frames in drawn.x]
+    strips = [_strip(frames[_shown(len(frames))]) if has_images else _spectrogram(frames) for frames in drawn.x]
     rows = math.ceil(n / _N_COLUMNS)
     column_cm = 4.2
     picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1] if has_images else column_cm
@@ -50,6 +50,11 @@ def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n:
                 axis.imshow(strips[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
                 _write_factors(axis, container.info.factors, drawn, i)
         figure.savefig(path, dpi=200)
+
+
+def _shown(n_frames: int) -> np.ndarray:
+    """The frames of a sequence that are drawn: at equal distances, the first and the last among them."""
+    return np.linspace(0, n_frames - 1, min(n_frames, _MAX_FRAMES)).round().astype(int)
 
 
 def _strip(frames: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ class Draw:
     Attributes:
         x: (batch, time, *observation) float32 in [0, 1], on the device asked for.
         index: rows of the training set, int64 (batch,), on the same device.
-        transformation: which transformation acted, where the view has them.
+        transformation: how much of each transformation acted between frames, (batch, time - 1, n_transformations)
+            float32, where the view has them.
         extras: further arrays that ``DataSpec.extras`` announced.
     """
 
@@ -47,11 +48,14 @@ class Labelled:
         factors: (n, time, n_factors); int64, or float64 where a factor is continuous (its discrete columns then hold
             whole numbers).
         groups: speaker or sequence ids, int64 (n,); None where observations are independent.
+        amounts: how much of each transformation acted between frames, (n, time - 1, n_transformations) float32, where
+            the view has them.
     """
 
     x: np.ndarray
     factors: np.ndarray
     groups: np.ndarray | None = None
+    amounts: np.ndarray | None = None
 
 
 class Container:

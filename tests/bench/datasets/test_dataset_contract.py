@@ -119,6 +119,30 @@ def test_labelled_rows_have_factors_within_their_sizes(name, folders):
         np.testing.assert_array_equal(drawn.x, again.x)
 
 
+def offers(view):
+    return [name for name, entry in DATASETS.items() if view in describe(name, entry.config()).views]
+
+
+@pytest.mark.parametrize("name", offers("transformations"))
+def test_transformations_act_one_by_one_and_by_the_amounts_given(name, folders):
+    config, container = opened(name, folders)
+    info = describe(name, config)
+    n_steps, n_kinds = info.n_frames - 1, len(info.transformations)
+    spec = container.spec("transformations")
+    assert (spec.n_frames, spec.transformations) == (info.n_frames, info.transformations)
+    _, (draw, _) = draws(container, "transformations")
+    assert draw.transformation.shape == (N, n_steps, n_kinds)
+    assert draw.transformation.dtype == torch.float32
+    for split in container.splits:
+        still = container.moved(N, np.zeros((n_steps, n_kinds)), np.random.default_rng(0), split)
+        np.testing.assert_array_equal(still, np.repeat(still[:, :1], n_steps + 1, axis=1))
+        for kind in range(n_kinds):
+            alone = np.eye(n_kinds)[kind] * np.ones((n_steps, 1))
+            frames = container.moved(N, alone, np.random.default_rng(0), split)
+            assert frames.shape == (N, info.n_frames, *info.observation_shape)
+            assert (frames[:, 1:] != frames[:, :1]).any(axis=(2, 3, 4)).mean() > 0.8  # some look the same after a turn
+
+
 @pytest.mark.parametrize("name", [name for name, entry in DATASETS.items() if describe(name, entry.config()).has_grid])
 def test_a_grid_renders_any_cell_and_refuses_others(name, folders):
     _, container = opened(name, folders)
