@@ -12,6 +12,8 @@ from metrics import registry
 from metrics.protocols import PROTOCOLS
 from metrics.registry import UnknownMetric, metric, output_of, resolve, split_ids
 from metrics.scoring import BadEvidence, applicable, score
+from metrics.swap import CONDITIONS, JudgedHead
+from metrics.verification import Vectors
 
 RNG = np.random.default_rng(0)
 FACTORS = np.stack([RNG.integers(size, size=300) for size in (3, 4)], axis=1)
@@ -36,6 +38,14 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     grid = np.stack(np.unravel_index(np.arange(12), (3, 4)), axis=1).astype(np.float32)
     evidence = ROWS | {"grid_codes": grid, "factor_sizes": (3, 4), "observations": CODES, "reconstructions": CODES}
     evidence |= {"log_weights": CODES - 5, "latent_kl": CODES**2}
+    probs, head = np.eye(2)[[0, 1] * 5], [0, 1] * 5
+    evidence |= {"probs_generated": probs, "labels": np.array(head), "probs_real": probs}
+    evidence |= {"embeddings": CODES[:10], "speakers": np.array(head)}
+    vectors = Vectors({"static": CODES[:10], "dynamic": -CODES[:10]}, np.array(head))
+    evidence |= {"vectors": dict.fromkeys(("utterance", "segment"), vectors)}
+    heads = [JudgedHead(str(k), k, np.stack([probs] * 2), probs, np.array(head), np.array([head] * 2)) for k in (1, 0)]
+    evidence |= {"judged": dict.fromkeys(CONDITIONS, heads)}
+    evidence |= {f"dynamic_{name}": rows for name, rows in ROWS.items()}
     evidence |= {"cell_codes": np.stack([CODES, 1 - CODES]), "cell_kl": np.ones((2, 2)), "member": 0}
     scores = score(evidence, registry.metric_ids())
     left_out = {key for key, entry in scores.values.items() if entry["value"] is None}
