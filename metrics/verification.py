@@ -106,7 +106,8 @@ def verification_with_details(
     if level not in vectors:
         raise ValueError(f"verification: no vectors of each {level}")
     given = vectors[level]
-    found, details = {}, {}
+    found: dict[str, float] = {}
+    details: dict[str, Any] = {}
     for part, codes in given.codes.items():
         value, details = eer_with_details(codes, given.speakers)
         found[f"verification/{part}_eer"] = value["eer"]
