@@ -116,8 +116,9 @@ class Method(nn.Module):
       gradients and without autocast;
     - ``decode(codes) -> (n, *observation)`` in [0, 1] from codes (n, n_latents);
     - ``log_weights(x, n_samples, generator) -> (n, n_samples)``: log p(x, z) - log q(z|x) in nats of frames x
-      (n, *observation), for the evidence lower bound and its importance-weighted form;
-    - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats;
+      (n, *observation), for the evidence lower bound and its importance-weighted form; methods of the views
+      ``sequences`` and ``transformations`` are given whole items x (n, time, *observation);
+    - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats, of such x;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``;
     - ``parts(x) -> {name: codes}``: the pieces of the code that mean different things, each scored by itself as
@@ -132,12 +133,14 @@ class Method(nn.Module):
     - ``infer_amounts(x) -> (batch, time - 1, n_transformations)``: how much of what acted between the frames of x.
 
     Attributes:
+        part_names: what ``parts`` gives, where a method offers it; names of ``metrics.registry.PARTS``.
         extras: names of ``DataSpec.extras`` that each batch must bring; set by a subclass or by its ``__init__``, which
             raises ValueError where the data cannot bring what it needs.
     """
 
     card: ClassVar[MethodCard]
     players: ClassVar[tuple[str, ...]] = ("model",)
+    part_names: ClassVar[tuple[str, ...]] = ("static", "dynamic")
     fit_rows: ClassVar[int] = 5_000
     extras: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench import metric_choice
-from bench.evidence import KeptCodes, kept_codes
+from bench.kept_codes import KeptCodes, kept_codes
 from bench.rows import is_of_codes
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store, read_row

@@ -10,7 +10,7 @@ from typing import Any
 from bench import cell_metrics, metric_choice, registry, selection, sweeps
 from bench.api import DataSpec
 from bench.datasets.base import DataInfo, Source
-from bench.evidence import available
+from bench.evidence import available, has_codes
 from bench.opening import Folders, describe, resolve_source
 from bench.randomness import seeded_global_state
 from bench.registry import UsageError
@@ -57,17 +57,18 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
         raise UsageError(f"--budget is one of {', '.join(BUDGETS)}; got '{request.budget}'")
     protocol = request.protocol or ("quick" if request.budget in ("smoke", "quick") else "locatello2019")
     try:
-        wanted = metric_choice.wanted(request.metrics, protocol)
+        metric_choice.wanted(request.metrics, protocol)
     except ValueError as error:
         raise UsageError(str(error)) from None
     precision = resolve_precision(request.precision, device)
     methods = resolved_methods(request.methods, request.budget)
     datasets = _datasets(request, folders)
     runs, skipped, store = [], [], Store(folders.results)
-    pairs = [
-        (data, method, refusal(*method, data[0], data[3], wanted))  # builds the network once, not once a seed
-        for data in datasets
-        for method in methods
+    wanted = {
+        name: metric_choice.wanted(request.metrics, protocol, registry.method(name).target) for name, _ in methods
+    }
+    pairs = [  # builds the network once, not once a seed
+        (data, method, refusal(*method, data[0], data[3], wanted[method[0]])) for data in datasets for method in methods
     ]
     for seed in request.seeds:
         for (name, config, source, _), (method, method_config), reason in pairs:
@@ -77,7 +78,7 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
                 source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
                 request.score_every if method_config.n_steps else 0,
             )  # fmt: skip
-            reason = reason or cell_metrics.refusal(spec, wanted, len(request.seeds), store)
+            reason = reason or cell_metrics.refusal(spec, wanted[method], len(request.seeds), store)
             if reason:
                 skipped.append((spec, reason))
             else:
@@ -108,6 +109,8 @@ def refusal(method: str, config: Any, dataset: str, info: DataInfo, wanted: Sequ
     ids, refused = scoring.applicable(
         available(entry.target, info), info.factors.is_discrete, wanted, continuous=info.factors.continuous_names
     )
+    if not ids and hasattr(entry.target, "sample_prior") and not has_codes(entry.target):
+        return ""  # a method that only generates is trained for its samples, whatever can be scored
     if not ids and not info.factors.names:
         return f"what it offers is scored against factors, and {dataset} has none"
     if not ids:

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metrics.protocols import protocol_named
-from metrics.registry import metric, metric_ids, resolve
+from metrics.registry import PARTS, metric, metric_ids, resolve
+
+if TYPE_CHECKING:
+    from bench.api import Method
+
+OF_PARTS = ("mcc[spearman]", "mig[hist20]", "dci[gbt]")
+"""What each part of a code is scored with where no metrics are named."""
 
 
-def wanted(asked: Sequence[str] | None, protocol: str) -> list[str]:
-    """Full ids of the metrics asked for, or of the protocol's own set; raises ``metrics.registry.UnknownMetric``."""
-    own = protocol_named(protocol).metrics
-    return [one.id for one in resolve(own if asked is None else asked)]
+def wanted(asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None) -> list[str]:
+    """Full ids of the metrics asked for, or of the protocol's own set; raises ``metrics.registry.UnknownMetric``.
+
+    Args:
+        method: what is scored; its parts are scored, too, where no metrics are named.
+    """
+    if asked is not None:
+        return [one.id for one in resolve(asked)]
+    of_parts = [f"{one}@{part}" for part in parts_of(method) for one in OF_PARTS]
+    return [one.id for one in resolve([*protocol_named(protocol).metrics, *of_parts])]
+
+
+def parts_of(method: type[Method] | None) -> tuple[str, ...]:
+    """Names of the parts that a method's code has."""
+    return method.part_names if method is not None and hasattr(method, "parts") else ()
 
 
 def of_scope(ids: Iterable[str], scope: Literal["run", "cell"]) -> list[str]:
     """Those of the registered ids that are computed of one run ("run"), or of all seeds of a setting ("cell")."""
     known = set(metric_ids())
-    return [one for one in ids if one in known and metric(one).card.scope == scope]
+
+    def is_known(one: str) -> bool:
+        plain, _, part = one.partition("@")
+        return plain in known and part in ("", *PARTS)
+
+    return [one for one in ids if is_known(one) and metric(one).card.scope == scope]
 
 
 def version(metric_id: str) -> int:
@@ -30,12 +52,15 @@ def needs(ids: Sequence[str], available: Collection[str]) -> set[str]:
     """Names of the evidence that these metrics read; of alternatives, the first that is available."""
     found = set()
     for metric_id in ids:
-        for need in metric(metric_id).needs:
-            found.add(next(name for name in need.split("|") if name in available))
+        one = metric(metric_id)
+        for need in one.needs:
+            found.add(next(name for name in map(one.evidence, need.split("|")) if name in available))
     return found
 
 
-def missing(row: Mapping[str, Any], asked: Sequence[str] | None, protocol: str) -> list[str]:
+def missing(
+    row: Mapping[str, Any], asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None
+) -> list[str]:
     """Metric ids of one run that a row should hold and does not, or holds in an older version."""
     scored = row.get("scored", {})
-    return [one for one in of_scope(wanted(asked, protocol), "run") if scored.get(one) != version(one)]
+    return [one for one in of_scope(wanted(asked, protocol, method), "run") if scored.get(one) != version(one)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from bench.evidence import evaluation_rows
+from bench.evaluation import evaluation_rows, kind_of
 from bench.opening import Folders, data_store, open_dataset, spec_dataset
 from bench.spec import RunSpec
 from metrics.protocols import protocol_named
 
 
 def jobs(specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """One spec for each different (data set, protocol) among ``specs``; preparing it serves all of them."""
-    found: dict[tuple[str, str], RunSpec] = {}
+    """One spec for each different (data set, protocol, kind of rows) among ``specs``; preparing it serves them."""
+    found: dict[tuple[str, str, str], RunSpec] = {}
     for spec in specs:
-        found.setdefault((spec.dataset_id, spec.protocol), spec)
+        found.setdefault((spec.dataset_id, spec.protocol, kind_of(spec.view)), spec)
     return list(found.values())
 
 
@@ -33,5 +33,5 @@ def prepare(spec: RunSpec, folders: Folders) -> str:
         config, source = spec_dataset(spec)
         data = open_dataset(spec.dataset, config, source, folders)
         store = data_store(spec.dataset, config, source, folders)
-        evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol))
+        evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol), spec.view)
     return spec.dataset

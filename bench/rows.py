@@ -16,7 +16,7 @@ from bench.row_shape import ROUNDING, shown
 from bench.spec import BUDGETS, SCHEMA_VERSION, RunSpec
 from bench.store import row_problem
 from metrics.protocols import protocol_named
-from metrics.registry import UnknownMetric, key, metric
+from metrics.registry import UnknownMetric, key, metric, split_key
 
 VIEWS = ("images", "pairs", "sequences", "transformations")
 PRECISIONS = ("float32", "bfloat16")
@@ -35,10 +35,8 @@ def empty_row(spec: RunSpec, status: str, reason: str | None) -> dict[str, Any]:
 
 
 def metric_id_of(result_key: str) -> str:
-    """``dci[gbt]/disentanglement@slowvae2021`` → ``dci[gbt]``."""
-    plain = result_key.split("@")[0]
-    start = plain.find("/", plain.find("]") + 1)
-    return plain if start < 0 else plain[:start]
+    """``dci[gbt]/disentanglement@static@slowvae2021`` → ``dci[gbt]@static``."""
+    return split_key(result_key)[0]
 
 
 def is_of_codes(spec: Mapping[str, Any]) -> bool:

@@ -76,14 +76,13 @@ def save(scored: Scored, results: Path, name: str, dataset: str, seed: int = 0) 
 def row_of(scored: Scored, spec: RunSpec) -> dict[str, Any]:
     """The row: the fields of a trained run's, with nothing said of a training."""
     scores = scored.scores
-    names = list(scores.factor_names)
     found = {key: entry | {"value": _short(entry["value"])} for key, entry in scores.values.items()}
     seconds = round(sum(scores.seconds.values()), 3)
     versions = {name: version for name, version in provenance.versions().items() if name != "torch"}
     return empty_row(spec, "done", None) | {
         "metrics": found,
         "scored": {one.id: one.card.version for one in resolve(map(metric_id_of, scored))},
-        "details": {key: one | {"factors": names} for key, one in scores.details.items()},
+        "details": dict(scores.details),
         "cost": {"seconds": {"metrics": seconds, "total": seconds}},
         "provenance": {
             "git_commit": provenance.git_commit(), "versions": versions, "hardware": provenance.hardware(),

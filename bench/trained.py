@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import checkpoint, evidence
+from bench import checkpoint
 from bench.api import Method
+from bench.encoding import decode, encode_rows, to_observations
+from bench.evaluation import Rows, evaluation_rows
 from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset, spec_method
 from bench.registry import UsageError
 from bench.spec import RunSpec
@@ -34,31 +36,27 @@ class NotTraversable(UsageError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A method that decodes, on the CPU, with frames to start from.
-
-    Attributes:
-        frames: observations (n, *observation) of the protocol's rows, uint8 or float32.
-    """
+    """A method that decodes, on the CPU, with the protocol's rows to start from."""
 
     spec: RunSpec
     method: Method
-    frames: np.ndarray
+    rows: Rows
 
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        """Codes (n, n_latents) float32."""
-        return evidence.encode(self.method, frames, torch.device("cpu"))
+    def codes(self, start: int, stop: int) -> np.ndarray:
+        """Codes (n, n_latents) float32 of the evaluation rows ``start`` to ``stop``."""
+        return encode_rows(self.method, self.rows.part(start, stop), torch.device("cpu"))
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Frames (n, *observation) float32 in [0, 1]."""
-        return evidence.decode(self.method, codes, torch.device("cpu"))
+        return decode(self.method, codes, torch.device("cpu"))
 
     def shown_frames(self, n: int) -> np.ndarray:
         """The first n evaluation rows, (n, *observation) float32 in [0, 1]."""
-        return evidence.to_observations(self.frames[:n], torch.device("cpu")).numpy()
+        return to_observations(self.rows.frames(slice(n)), torch.device("cpu")).numpy()
 
     def usual_codes(self) -> np.ndarray:
         """Codes (≤ 1,000, n_latents) of evaluation rows."""
-        return self.encode(self.frames[:N_CODES])
+        return self.codes(0, N_CODES)
 
     def start(self, base: int) -> np.ndarray:
         """The code (1, n_latents) of one evaluation row.
@@ -66,9 +64,10 @@ class Trained:
         Raises:
             UsageError: there are fewer rows.
         """
-        if base >= len(self.frames):
-            raise UsageError(f"--base {base}: there are {len(self.frames)} evaluation rows, 0 … {len(self.frames) - 1}")
-        return self.encode(self.frames[base : base + 1])
+        n = len(self.rows)
+        if base >= n:
+            raise UsageError(f"--base {base}: there are {n} evaluation rows, 0 … {n - 1}")
+        return self.codes(base, base + 1)
 
 
 def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
@@ -82,6 +81,9 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         cls, config = spec_method(spec)
         if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
             raise NotTraversable(f"{spec.method} cannot be traversed: it does not decode codes")
+        shape = describe(spec.dataset, spec_dataset(spec)[0]).observation_shape
+        if len(shape) != 3:
+            raise NotTraversable(f"{spec.dataset} has no images to draw: its observations are {shape[0]} features")
         path = Store(folders.results).artifacts(spec.hash) / "checkpoint.safetensors"
         if not path.exists():
             raise NotTraversable(f"{path} is not there; checkpoints stay on the machine that trained", True)
@@ -92,14 +94,14 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         assert found is not None
         checkpoint.load_module(method, found[0])
         store = data_store(spec.dataset, dataset_config, source, folders)
-        frames, _ = evidence.evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol))
+        rows = evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol), spec.view)
     except NotTraversable:
         raise
     except TypeError as error:
         raise NotTraversable(f"{spec.label}: the row is of another version of bench ({error})") from None
     except (OSError, ValueError) as error:
         raise NotTraversable(str(error)) from None
-    return Trained(spec, method, frames)
+    return Trained(spec, method, rows)
 
 
 def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

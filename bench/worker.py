@@ -16,8 +16,10 @@ import torch
 
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
-from bench.evidence import Evidence, available, evaluation_rows, kept_codes, save_codes
+from bench.evaluation import Rows, evaluation_rows
+from bench.evidence import Evidence, available, has_codes
 from bench.isolation import Guard, Leftovers, isolated
+from bench.kept_codes import kept_codes, save_codes
 from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
 from bench.output import captured
 from bench.progress import Reporter
@@ -93,7 +95,7 @@ def perform(spec: RunSpec, options: Options) -> str:
             reporter.warn(f"{spec.label}: {note}")
         if row is None:
             return "failed"
-        row |= {"notes": notes} if notes else {}
+        row |= {"notes": notes + run.notes} if notes + run.notes else {}
         _sign(row, started, time.perf_counter() - clock, device)
         return _stored_as(store, spec, row)
 
@@ -165,7 +167,8 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
     if is_stale(row, spec):
         return False
-    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol):
+    method = registry.method(spec.method).target
+    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol, method):
         return False
     return has_kept(spec, options)
 
@@ -173,6 +176,8 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
 def has_kept(spec: RunSpec, options: Options) -> bool:
     """What metrics of several runs read of this one is in the store; True where none is asked for."""
     if not metric_choice.of_scope(metric_choice.wanted(options.metrics, spec.protocol), "cell"):
+        return True
+    if not has_codes(registry.method(spec.method).target):
         return True
     return kept_codes(Store(options.folders.results).artifacts(spec.hash) / "codes.h5", 1) is not None
 
@@ -194,9 +199,10 @@ class _Run:
         self.reporter, self.should_stop, self.guard = reporter, should_stop, guard
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
-        asked = metric_choice.wanted(options.metrics, spec.protocol)
+        asked = metric_choice.wanted(options.metrics, spec.protocol, registry.method(spec.method).target)
         self.wanted = metric_choice.of_scope(asked, "run")
         self.keeps_kl = len(self.wanted) < len(asked)
+        self.notes: list[str] = []
         self.seconds = dict.fromkeys(("data", "training", "encoding", "metrics", "other"), 0.0)
 
     @contextmanager
@@ -216,7 +222,8 @@ class _Run:
             config, source = spec_dataset(spec)
             data = open_dataset(spec.dataset, config, source, self.options.folders)
             cache = data_store(spec.dataset, config, source, self.options.folders)
-            rows = evaluation_rows(data, spec.dataset_id, cache, self.protocol)
+            rows = evaluation_rows(data, spec.dataset_id, cache, self.protocol, spec.view)
+            self.notes = list(rows.notes)
         with self.phase("other"):
             trainer = self._trainer(data)
         if old is not None and not _is_trained(trainer):
@@ -287,7 +294,7 @@ class _Run:
             method.fit(drawn.x[:, 0], trainer.generator)  # type: ignore[operator]
         trainer.save()
 
-    def _train(self, trainer: Trainer, data: Any, rows: Any) -> None:
+    def _train(self, trainer: Trainer, data: Any, rows: Rows) -> None:
         spec, n_steps = self.spec, trainer.config.n_steps
         schedule = Schedule(max(1, n_steps // 100), self.options.checkpoint_seconds, spec.score_every)
         self.reporter.phase("training")
@@ -306,22 +313,20 @@ class _Run:
             )
         self.guard.put_back()
 
-    def _score(self, method: Method, data: Any, rows: Any, old: dict[str, Any] | None) -> dict[str, Any]:
+    def _score(self, method: Method, data: Any, rows: Rows, old: dict[str, Any] | None) -> dict[str, Any]:
         seed = stream_seed(self.spec.seed, self.spec.dataset_id, "scoring")
         with seeded_global_state(seed, self.guard.notice):  # an ``encode`` that draws gives the same codes every time
             return self._scored(method, data, rows, old)
 
-    def _scored(self, method: Method, data: Any, rows: Any, old: dict[str, Any] | None) -> dict[str, Any]:
+    def _scored(self, method: Method, data: Any, rows: Rows, old: dict[str, Any] | None) -> dict[str, Any]:
         spec = self.spec
         with self.phase("encoding"):
             evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
-            if not np.isfinite(evidence.all_codes).all():
-                raise Diverged(
-                    f"codes are not finite in row {int(np.argwhere(~np.isfinite(evidence.all_codes))[0, 0])}"
-                )
-            kl = evidence.mean_kl() if self.keeps_kl else None
-            save_codes(self.folder / "codes.h5", evidence.all_codes, evidence.factors, self.protocol.n_draw, kl)
-        wanted = self.wanted if old is None else metric_choice.missing(old, self.options.metrics, spec.protocol)
+            if evidence.has_codes:
+                self._keep_codes(evidence)
+        wanted = self.wanted
+        if old is not None:
+            wanted = metric_choice.missing(old, self.options.metrics, spec.protocol, type(method))
         factors, names = data.info.factors, available(type(method), data.info)
         ids, _ = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
         with self.phase("encoding"):
@@ -337,11 +342,19 @@ class _Run:
         result: dict[str, dict[str, Any]] = {
             "metrics": {key: value | {"value": _short(value["value"])} for key, value in scores.values.items()},
             "scored": {metric: metric_choice.version(metric) for metric in wanted},
-            "details": {key: one | {"factors": list(scores.factor_names)} for key, one in scores.details.items()},
+            "details": dict(scores.details),
         }
         if old is not None:
             result = {key: {**old[key], **result[key]} for key in result}
         return result
+
+    def _keep_codes(self, evidence: Evidence) -> None:
+        """Raises ``Diverged`` where a code is not finite."""
+        codes, rows = evidence.all_codes, evidence.rows
+        if not np.isfinite(codes).all():
+            raise Diverged(f"codes are not finite in row {int(np.argwhere(~np.isfinite(codes))[0, 0])}")
+        kl = evidence.mean_kl() if self.keeps_kl else None
+        save_codes(self.folder / "codes.h5", codes, rows.factors, rows.n_train, kl)
 
     def _frames_per_step(self, data: Any) -> int:
         _, config = spec_method(self.spec)

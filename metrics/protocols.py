@@ -20,6 +20,7 @@ class Protocol:
         name: the suffix of the keys, which "quick" leaves out.
         metrics: ids computed when none are named.
         n_train, n_test: labelled rows of a metric's fit and of its test.
+        n_train_sequences, n_test_sequences: the same for methods that encode whole sequences: a frame of each is a row.
         rows: metric name -> its own number of fitted rows.
         wide_rows: metric name -> fitted and test rows at most, once codes have more than ``wide`` latents.
         wide: see ``wide_rows``.
@@ -32,6 +33,8 @@ class Protocol:
     metrics: tuple[str, ...]
     n_train: int = 10_000
     n_test: int = 5_000
+    n_train_sequences: int = 10_000
+    n_test_sequences: int = 5_000
     rows: Mapping[str, int] = field(default_factory=dict)
     wide_rows: Mapping[str, int] = field(default_factory=dict)
     wide: int = 64
@@ -71,6 +74,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
                 *_FIXED,
                 "reconstruction[mse]",
             ),
+            n_train_sequences=3_000,
+            n_test_sequences=1_500,
             wide_rows={"dci": 2_000, "dci_es": 2_000},
         ),
         Protocol(

@@ -1,7 +1,7 @@
 """Names to metrics: the card every metric carries, the decorator that registers it, and the ids that select it.
 
 A selectable id is ``name[variant]``; a bare name selects the variant called ``""`` or, where there is none, the card's
-defaults. Imports neither torch nor any metric.
+defaults. ``name[variant]@part`` scores one part of the code alone (``PARTS``). Imports neither torch nor any metric.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
 F = TypeVar("F", bound=Callable[..., dict[str, float]])
+
+PARTS = ("static", "dynamic", "utterance", "capsules", "speeds")
+"""What a part of a code may be called, in the order of tables; no protocol is called so: a key says which is which."""
 
 
 class UnknownMetric(ValueError):
@@ -96,10 +99,11 @@ class Metric:
     """A metric with its variant chosen.
 
     Attributes:
-        id: ``name`` or ``name[variant]``: how it is selected and stored.
+        id: ``name`` or ``name[variant]``, with ``@part`` where it scores one part: how it is selected and stored.
         function: the plain function; returns ``{name + suffix: value}``.
         keywords: what the variant fixes.
         needs, factors, outputs: of this variant.
+        part: the part of the code that is scored, empty for all of it.
     """
 
     id: str
@@ -111,6 +115,11 @@ class Metric:
     needs: tuple[str, ...]
     factors: Literal["discrete", "any"] | None
     outputs: Mapping[str, Output]
+    part: str = ""
+
+    def evidence(self, need: str) -> str:
+        """The name of the array that is passed as ``need``: ``codes`` is ``codes@static`` for a metric of that part."""
+        return f"{need}@{self.part}" if self.part else need
 
     def keys(self, protocol: str = "quick") -> list[str]:
         """The keys under which the numbers of this metric are stored."""
@@ -197,16 +206,17 @@ def resolve(names: Iterable[str]) -> list[Metric]:
     _load()
     found: dict[str, Metric] = {}
     for text in names:
-        alias = ALIASES.get(text)
-        for name in alias.names if alias else (text,):
-            for one in _select(name):
+        plain, at, part = text.partition("@")
+        for name in ALIASES[plain].names if plain in ALIASES else (plain,):
+            for one in _select(name + at + part):
                 found.setdefault(one.id, one)
     return list(found.values())
 
 
 def alias_notes(names: Iterable[str]) -> list[str]:
     """What to tell someone who asked for these names, where one is an alias."""
-    return [ALIASES[name].note for name in names if name in ALIASES]
+    plain = (name.partition("@")[0] for name in names)
+    return [ALIASES[name].note for name in plain if name in ALIASES]
 
 
 def split_ids(text: str) -> list[str]:
@@ -221,8 +231,12 @@ def split_ids(text: str) -> list[str]:
 
 
 def key(metric_id: str, suffix: str = "", protocol: str = "quick") -> str:
-    """The key a number is stored under: id, suffix and, where it is not "quick", the protocol."""
-    return metric_id + suffix + ("" if protocol == "quick" else f"@{protocol}")
+    """The key a number is stored under: id, suffix, part and, where it is not "quick", the protocol.
+
+    ``dci[gbt]@static`` with suffix ``/completeness`` in slowvae2021: ``dci[gbt]/completeness@static@slowvae2021``.
+    """
+    plain, at, part = metric_id.partition("@")
+    return plain + suffix + at + part + ("" if protocol == "quick" else f"@{protocol}")
 
 
 def output_of(result_key: str) -> Output:
@@ -231,18 +245,20 @@ def output_of(result_key: str) -> Output:
     Raises:
         UnknownMetric: no such metric or no such number.
     """
-    metric_id, suffix = _split_key(result_key)
+    metric_id, suffix = split_key(result_key)
     outputs = metric(metric_id).outputs
     if suffix not in outputs:
-        known = ", ".join(metric_id + s for s in outputs)
+        known = ", ".join(key(metric_id, s) for s in outputs)
         raise UnknownMetric(f"'{result_key}' is not a number of {metric_id}, which reports {known}")
     return outputs[suffix]
 
 
-def _split_key(result_key: str) -> tuple[str, str]:
-    plain = result_key.split("@")[0]
+def split_key(result_key: str) -> tuple[str, str]:
+    """``dci[gbt]/completeness@static@slowvae2021`` → ``dci[gbt]@static`` and ``/completeness``."""
+    plain, *marks = result_key.split("@")
+    part = f"@{marks[0]}" if marks and marks[0] in PARTS else ""
     start = plain.find("/", plain.find("]") + 1)
-    return (plain, "") if start < 0 else (plain[:start], plain[start:])
+    return (plain + part, "") if start < 0 else (plain[:start] + part, plain[start:])
 
 
 def _id(name: str, variant: str) -> str:
@@ -250,6 +266,12 @@ def _id(name: str, variant: str) -> str:
 
 
 def _select(text: str) -> list[Metric]:
+    text, at, part = text.partition("@")
+    if at and part not in PARTS:
+        raise UnknownMetric(
+            f"'{text}@{part}': a code has no part '{part}'.{_did_you_mean(part, PARTS)} "
+            f"Parts are called {', '.join(PARTS)}."
+        )
     name, bracket, rest = text.partition("[")
     if name not in _REGISTERED or (bracket and not rest.endswith("]")):
         known: Sequence[str] = [*_REGISTERED, *ALIASES, *metric_ids()]
@@ -269,7 +291,7 @@ def _select(text: str) -> list[Metric]:
             )
     return [
         Metric(
-            id=_id(name, variant),
+            id=_id(name, variant) + at + part,
             name=name,
             variant=variant,
             function=function,
@@ -278,6 +300,7 @@ def _select(text: str) -> list[Metric]:
             needs=card.variant_needs.get(variant, card.needs),
             factors=card.variant_factors.get(variant, card.factors),
             outputs=card.variant_outputs.get(variant, card.outputs),
+            part=part,
         )
         for variant in variants
     ]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metrics.protocols import Protocol, protocol_named
-from metrics.registry import Metric, alias_notes, key, resolve
+from metrics.registry import PARTS, Metric, alias_notes, key, resolve
 
 CODES = ("codes", "codes_test", "grid_codes")
 INTERVENTIONS = ("grid_codes", "sampler")
@@ -34,7 +34,7 @@ class Scores:
         values: key -> {"value": float or None, "reason": str or None, "version": int, "protocol": str}.
         dropped_factors: names of the factors with a single value.
         n_constant_latents: latents with a single value in ``codes``.
-        details: metric id -> matrices behind its number, as plain lists.
+        details: metric id -> matrices behind its number, as plain lists, with the names of the "factors" scored.
         seconds: metric id -> wall seconds.
         factor_names: names of the factors that were scored.
         notes: what the asker should know (aliases, rows left out).
@@ -65,7 +65,7 @@ def score(
             ``codes_test`` and ``factors_test``; for interventions ``factor_sizes`` (n_factors,) with ``grid_codes``
             (prod(sizes), n_latents) in C order of the factor tuple, or with ``sampler(factors (m, n_factors), rng)
             -> codes (m, n_latents)``; ``observations`` and ``reconstructions`` of one shape; others by the name of the
-            parameter that reads them.
+            parameter that reads them. ``codes@static`` and so on: what metrics of one part (``mig@static``) read.
         metrics: ids, names or aliases; None for the protocol's own set.
         protocol: "quick", "locatello2019" or "slowvae2021".
         rng_seed: each metric draws from a stream of its own, so adding one never changes another's number.
@@ -81,15 +81,20 @@ def score(
     """
     settings = protocol_named(protocol)
     asked = settings.metrics if metrics is None else tuple(metrics)
-    prepared = prepare(evidence, factor_names=factor_names, discrete=discrete)
+    of_part = {
+        part: prepare(arrays, factor_names=factor_names, discrete=discrete)
+        for part in ("", *PARTS)
+        if (arrays := _of_part(evidence, part)) or not part
+    }
     scores = Scores(
-        dropped_factors=prepared.dropped_factors,
-        n_constant_latents=prepared.n_constant_latents,
-        factor_names=prepared.factor_names,
+        dropped_factors=of_part[""].dropped_factors,
+        n_constant_latents=of_part[""].n_constant_latents,
+        factor_names=of_part[""].factor_names,
         notes=tuple(alias_notes(asked)),
     )
     for metric in resolve(asked):
-        reason = unmet(metric, prepared.arrays.keys(), prepared.continuous)
+        prepared = of_part.get(metric.part, of_part[""])
+        reason = unmet(metric, evidence.keys(), prepared.continuous)
         values: dict[str, float] = {}
         if reason is None:
             if metric.card.warm_up is not None:
@@ -101,7 +106,8 @@ def score(
                 reason = str(error)
             else:
                 if details:
-                    scores.details[metric.id] = details
+                    names = {"factors": list(prepared.factor_names)} if prepared.factor_names else {}
+                    scores.details[metric.id] = details | names
             scores.seconds[metric.id] = time.perf_counter() - start
         for suffix in metric.outputs:
             value = values.get(metric.name + suffix)
@@ -145,7 +151,15 @@ def applicable(
 
 def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str]) -> str | None:
     """Why the metric cannot run on this evidence, or None where it can."""
-    missing = [need for need in metric.needs if not set(need.split("|")) & set(available)]
+    missing = [
+        need for need in metric.needs if not {metric.evidence(name) for name in need.split("|")} & set(available)
+    ]
+    if missing and metric.part:
+        known = [part for part in PARTS if f"codes@{part}" in available]
+        if metric.part not in known:
+            has = f"has {', '.join(known)}" if known else "has no parts"
+            return f"{metric.id} needs a code with the part '{metric.part}'; this one {has}"
+        return f"{metric.id} needs {', '.join(f'{need}@{metric.part}' for need in missing)}"
     if missing and metric.card.scope == "cell":
         return f"{metric.id} compares trainings of several seeds; `bench run --metrics {metric.name}` computes it"
     if missing:
@@ -159,6 +173,13 @@ def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str])
         are = "is" if len(continuous) == 1 else "are"
         return f"{metric.id} needs discrete factors; {', '.join(continuous)} {are} continuous"
     return None
+
+
+def _of_part(evidence: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """The arrays of one part under the names of a metric's parameters; the empty part: those of no part."""
+    if not part:
+        return {name: array for name, array in evidence.items() if "@" not in name}
+    return {name.removesuffix(f"@{part}"): array for name, array in evidence.items() if name.endswith(f"@{part}")}
 
 
 def _absence(metric: Metric, suffix: str, value: float | None) -> str:

@@ -28,8 +28,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = folder / "toybench-1.0-py3-none-any.whl"
     info = "toybench-1.0.dist-info"
     entry_points = (
-        "[bench.methods]\ntoy = toybench.methods\ntoy_hostile = toybench.hostile\n\n"
-        "[bench.datasets]\ntoy = toybench.data\n\n[bench.metrics]\ntoy = toybench.metric\n"
+        "[bench.methods]\ntoy = toybench.methods\ntoy_hostile = toybench.hostile\n"
+        "toy_sequences = toybench.sequences\n\n"
+        "[bench.datasets]\ntoy = toybench.data\ntoy_sequences = toybench.sequences\n\n[bench.metrics]\ntoy = toybench.metric\n"
     )
     with zipfile.ZipFile(wheel, "w") as archive:
         for path in sorted(source.glob("*.py")):

@@ -107,7 +107,7 @@ def _draw_run(kind: str, name: str, output: str | None, results: str, data_root:
         codes, factors, names = scored_codes(row, folders)
         return draw_sources(codes, factors, names, path, title=title)
     trained = revive(row, folders)
-    frames, codes = trained.shown_frames(N_IMAGES), trained.encode(trained.frames[:N_IMAGES])
+    frames, codes = trained.shown_frames(N_IMAGES), trained.codes(0, N_IMAGES)
     try:
         return draw_codes(frames, trained.decode(codes), codes, trained.usual_codes(), path, title=title)
     except ValueError as error:

@@ -348,10 +348,14 @@ class SequenceData(Container):
             # scores are tested on sequences that neither the method nor a metric's classifier has seen
             self.evaluation_splits = ("train", "test")
 
+    def rows_of(self, split: str) -> np.ndarray:
+        """Where in ``frames``, ``factors`` and ``groups`` the sequences of the split are, int64."""
+        self._check("sequences", split)
+        return self._rows[split]
+
     def every(self, split: str) -> Labelled:
         """All sequences of the split, each once, in their order."""
-        self._check("sequences", split)
-        rows = self._rows[split]
+        rows = self.rows_of(split)
         return Labelled(self.frames[rows], self.factors[rows], self.groups[rows])
 
     def labelled(self, n: int, rng: np.random.Generator, split: str = "train", view: str = "sequences") -> Labelled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metrics.registry import MetricCard, UnknownMetric, cards, metric, metric_ids, output_of
+from metrics.registry import PARTS, MetricCard, UnknownMetric, cards, metric, metric_ids, output_of, split_key
 
 # The order of tables: what people look for first; other metrics follow alphabetically.
 _ORDER = (
@@ -63,14 +63,19 @@ def card_of(key: str) -> MetricCard | None:
 
 
 def in_table_order(keys: Iterable[str]) -> list[str]:
-    """Keys sorted the way tables show them: metrics as above, variants and numbers of one as its card lists them."""
+    """Keys sorted the way tables show them: metrics as above, variants and numbers of one as its card lists them.
+
+    Numbers of the whole code stand before those of its parts.
+    """
     listed = [metric_id + suffix for metric_id in metric_ids() for suffix in metric(metric_id).outputs]
     rank = {key: i for i, key in enumerate(listed)}
 
-    def place(key: str) -> tuple[int, int, str]:
+    def place(key: str) -> tuple[int, int, int, str]:
+        part = split_key(key)[0].partition("@")[2]
         plain = key.split("@")[0]
         name = plain.split("[")[0].split("/")[0]
-        return (_ORDER.index(name) if name in _ORDER else len(_ORDER), rank.get(plain, len(rank)), key)
+        place_of_part = 1 + PARTS.index(part) if part else 0
+        return (place_of_part, _ORDER.index(name) if name in _ORDER else len(_ORDER), rank.get(plain, len(rank)), key)
 
     return sorted(keys, key=place)
 

@@ -14,7 +14,7 @@ import bench as suite
 from bench import registry
 from bench.adding import add_dataset, add_file, layout_of
 from bench.datasets.added import CARD, FRAMES, arrays, read_card
-from bench.evidence import evaluation_rows
+from bench.evaluation import evaluation_rows
 from bench.grid import Request, build
 from bench.opening import Folders, open_dataset, resolve_source
 from bench.registry import UsageError
@@ -326,7 +326,8 @@ def test_scores_are_tested_on_images_that_nothing_was_fitted_to(root, cache, ima
             return np.concatenate([build(slice(i, min(i + chunk, n_rows))) for i in range(0, n_rows, chunk)])
 
     protocol = protocol_named("quick")
-    x, factors = evaluation_rows(data, "mine", NoCache(), protocol)
+    rows = evaluation_rows(data, "mine", NoCache(), protocol)
+    x, factors = rows.x, rows.factors
     fit, test = set(factors[: protocol.n_draw, 0].tolist()), set(factors[protocol.n_draw :, 0].tolist())
     assert not fit & test
     assert fit | test == set(range(len(images)))

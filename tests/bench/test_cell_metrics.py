@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bench import cell_metrics
-from bench.evidence import kept_codes, save_codes
 from bench.grid import Request, build
+from bench.kept_codes import kept_codes, save_codes
 from bench.opening import Folders
 from bench.registry import UsageError
 from bench.rows import empty_row, objection

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import evidence
+from bench import evaluation
 from bench.datasets.base import DataInfo, DataStore, FactorSpace
 from bench.datasets.containers import ImageData
 from metrics.protocols import protocol_named
@@ -23,27 +23,29 @@ def images(splits=None):
 
 @pytest.mark.parametrize("at_once", [7, 15_000])
 def test_rows_drawn_in_pieces_keep_their_factors_and_their_split(tmp_path, monkeypatch, at_once):
-    monkeypatch.setattr(evidence, "DRAWN_AT_ONCE", at_once)
+    monkeypatch.setattr(evaluation, "DRAWN_AT_ONCE", at_once)
     data = images({"train": np.arange(150), "test": np.arange(150, 200)})
     data.evaluation_splits = ("train", "test")
-    x, factors = evidence.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL)
+    rows = evaluation.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL)
+    x, factors = rows.x, rows.factors
     assert x.shape == (43, 1, 2, 2)
     np.testing.assert_array_equal(x[:, 0, 0, 0], factors[:, 0])
     assert factors[:30].max() < 150 <= factors[30:].min()
 
 
 def test_factors_lost_from_the_cache_are_drawn_again_to_the_same_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(evidence, "DRAWN_AT_ONCE", 7)
+    monkeypatch.setattr(evaluation, "DRAWN_AT_ONCE", 7)
     store = DataStore(tmp_path, tmp_path, "key")
-    first = evidence.evaluation_rows(images(), "some data", store, PROTOCOL)[1].copy()
+    first = evaluation.evaluation_rows(images(), "some data", store, PROTOCOL).factors.copy()
     for path in tmp_path.glob("*factors.npy"):
         path.unlink()
-    x, again = evidence.evaluation_rows(images(), "some data", store, PROTOCOL)
+    rows = evaluation.evaluation_rows(images(), "some data", store, PROTOCOL)
+    x, again = rows.x, rows.factors
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(x[:, 0, 0, 0], again[:, 0])
 
 
 def test_images_with_a_test_split_are_scored_on_it(tmp_path):
     data = images({"train": np.arange(150), "test": np.arange(150, 200)})
-    _, factors = evidence.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL)
+    factors = evaluation.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL).factors
     assert factors[:30].max() < 150 <= factors[30:].min()

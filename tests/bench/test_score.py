@@ -174,7 +174,7 @@ def test_grid_codes_feed_interventions(tmp_path):
 
 
 def test_codes_that_a_run_kept_are_scored_with_its_own_split(tmp_path):
-    from bench.evidence import save_codes
+    from bench.kept_codes import save_codes
 
     save_codes(tmp_path / "codes.h5", CODES, FACTORS, n_train=450)
     scored = representation.score_files(tmp_path / "codes.h5", metrics="mcc")

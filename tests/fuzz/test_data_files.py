@@ -29,7 +29,7 @@ from bench.datasets.base import DataStore
 from bench.datasets.dsprites_archive import official_bits
 from bench.datasets.kitti_masks import read_tracks
 from bench.datasets.shapes3d import official_frames
-from bench.evidence import kept_codes
+from bench.kept_codes import kept_codes
 from bench.registry import UsageError
 
 ROWS = np.arange(24, dtype=np.uint8).reshape(6, 4)

@@ -14,6 +14,7 @@ from bench.api import Method
 from bench.datasets import grid
 from bench.datasets.base import DataInfo, FactorSpace
 from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_function
+from bench.evaluation import FrameRows
 from bench.evidence import Evidence, available
 from metrics.protocols import PROTOCOLS
 
@@ -141,14 +142,14 @@ def test_a_cell_outside_the_grid_is_named():
 class Cells(Method):
     """Encodes a toy frame as its own pixels."""
 
-    card = type("Card", (), {"reads_factors": False})
+    card = type("Card", (), {"reads_factors": False, "view": "images"})
 
     def encode(self, x):
         return x.flatten(2)
 
 
 def evidence(data):
-    rows = np.zeros((1, 1, 1, 3), np.uint8), np.zeros((1, 3), np.int64)
+    rows = FrameRows(np.zeros((1, 1, 1, 3), np.uint8), np.zeros((1, 3), np.int64), 1)
     return Evidence(Cells(), data, "toy", rows, PROTOCOLS["quick"], torch.device("cpu"), 0)
 
 
