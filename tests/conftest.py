@@ -30,7 +30,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entry_points = (
         "[bench.methods]\ntoy = toybench.methods\ntoy_hostile = toybench.hostile\n"
         "toy_sequences = toybench.sequences\n\n"
-        "[bench.datasets]\ntoy = toybench.data\ntoy_sequences = toybench.sequences\n\n[bench.metrics]\ntoy = toybench.metric\n"
+        "[bench.datasets]\ntoy = toybench.data\ntoy_sequences = toybench.sequences\n\n"
+        "[bench.metrics]\ntoy = toybench.metric\n"
     )
     with zipfile.ZipFile(wheel, "w") as archive:
         for path in sorted(source.glob("*.py")):
