@@ -18,6 +18,8 @@ _UNITS = {
     "off_diagonal": "sum of squares",
     "diagonal": "sum of squares",
     "hessian": "ratio of variances",
+    "image": "nats",
+    "video": "nats",
 }
 
 

@@ -103,8 +103,11 @@ TRAINED = [name for name, e in methods().items() if e.config().n_steps and e.tar
 def test_every_term_that_a_method_logs_has_a_unit(name):
     entry = methods()[name]
     n_frames = {"images": 1, "pairs": 2}.get(entry.card.view, 8)
-    method = entry.target(entry.config(**entry.card.budgets["smoke"]), DataSpec((1, 64, 64), n_frames, 8, 8))
-    batch = Batch(torch.rand(4, n_frames, 1, 64, 64), torch.arange(4), 0, 10)
+    shape = (200,) if name == "fhvae" else (1, 64, 64)
+    extras = {"recording": (), "n_segments": ()}
+    method = entry.target(entry.config(**entry.card.budgets["smoke"]), DataSpec(shape, n_frames, 8, 8, extras))
+    ones = {extra: torch.ones(4, dtype=torch.int64) for extra in extras}
+    batch = Batch(torch.rand(4, n_frames, *shape), torch.arange(4), 0, 10, extras=ones)
     for player in method.players:
         with torch.no_grad():
             terms = method.losses(batch, torch.Generator().manual_seed(0), player)
