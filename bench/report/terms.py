@@ -18,6 +18,7 @@ _UNITS = {
     "off_diagonal": "sum of squares",
     "diagonal": "sum of squares",
     "hessian": "ratio of variances",
+    "reconstruction": "sum of squares",
     "image": "nats",
     "video": "nats",
 }
