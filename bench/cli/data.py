@@ -61,7 +61,8 @@ def _files_in_words(name: str, config: Any, fetcher: Any) -> str:
     if not files:
         return "-"
     n_there = sum(fetcher.state(name, file) == "present" for file in files)
-    if n_there == len(files):
+    others = [file for file in registry.dataset(name).card.files if file.is_alternative]
+    if n_there == len(files) or any(fetcher.state(name, file) == "present" for file in others):
         return "present"
     left = [fetcher.to_fetch(name, file) for file in files]
     size = megabytes(sum(one or 0 for one in left)) if None not in left else "size unknown"

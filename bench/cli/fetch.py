@@ -83,9 +83,13 @@ def verify(names: tuple[str, ...], data_root: str | None) -> int:
         else:
             files = registry.dataset(name).card.files
             there = [file for file in files if fetcher.state(name, file) == "present"]
-            found = [(fetcher.path(name, file).name, *fetcher.verify(name, file)) for file in there]
+            found = [
+                (str(Path(file.name).with_name(fetcher.path(name, file).name)), *fetcher.verify(name, file))
+                for file in there
+            ]
             if names and not there:
-                click.echo(f"{name}: none of its {len(files)} official files is in {root}")
+                none_of = f"none of its {len(files)} official files is in {root}" if files else "has no official files"
+                click.echo(f"{name}: {none_of}")
                 wrong += 1
         for what, is_right, words in found:
             lines.append((name, what, "ok" if is_right else "WRONG", words))
@@ -117,7 +121,8 @@ def needed(name: str, configs: list[Any]) -> list[OfficialFile]:
 
     def is_needed(file: OfficialFile) -> bool:
         key, _, value = file.variant.partition("=")
-        return not key or any(str(getattr(config, key)) == value for config in configs)
+        is_used = not key or any(str(getattr(config, key)) == value for config in configs)
+        return is_used and not file.is_alternative
 
     return [file for file in registry.dataset(name).card.files if is_needed(file)]
 
@@ -128,6 +133,7 @@ def _list(chosen: dict[str, list[Any]], fetcher: Fetcher) -> int:
         for file in registry.dataset(name).card.files:
             origin = f"{len(file.addresses)} address{'es' if len(file.addresses) > 1 else ''}"
             origin = (origin if file.addresses else "by hand") + (f", for {file.variant}" if file.variant else "")
+            origin = "instead of the others" if file.is_alternative else origin
             there = {"present": "yes", "partial": "partly", "absent": "no"}[fetcher.state(name, file)]
             lines.append((name, file.name, megabytes(file.size), known_of(file), there, origin))
     for line in _aligned(lines):

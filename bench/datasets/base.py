@@ -119,6 +119,7 @@ class OfficialFile:
         by_hand: what a person must do to obtain it, where that is the way.
         variant: "parameter=value" where only one form of the data set needs the file.
         folder: below the data root, where it is not the data set's own (a file that two data sets share).
+        is_alternative: holds what the other files do in another form: checked where it is there, never asked for.
     """
 
     name: str
@@ -132,6 +133,7 @@ class OfficialFile:
     by_hand: str = ""
     variant: str = ""
     folder: str = ""
+    is_alternative: bool = False
 
 
 @dataclass(frozen=True)
