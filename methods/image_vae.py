@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import DataSpec, Method, MethodConfig
+from methods.flow_networks import flow_network
 from methods.networks import GaussianVAE, kaiming_linear_and_conv, slowvae_network
 from methods.objectives import (
     LOG_2_PI,
@@ -21,14 +22,16 @@ from methods.objectives import (
 from methods.parameters import check_at_least, check_one_of, check_training
 from methods.study_networks import study_network, xavier_uniform
 
-Network = Literal["slowvae", "study"]
+Network = Literal["slowvae", "study", "flow"]
 NETWORKS: dict[str, Callable[[tuple[int, ...], int], GaussianVAE]] = {
     "slowvae": slowvae_network,
     "study": study_network,
+    "flow": flow_network,
 }
 STUDY_NOTE = (
     "network=slowvae (default) is that of bethgelab/slow_disentanglement, the same for all methods of this suite, so "
-    "that a table compares objectives; network=study is that of Locatello et al., ICML 2019."
+    "that a table compares objectives; network=study is that of Locatello et al., ICML 2019; network=flow is that of "
+    "FFRL and STA, for images with sides that are multiples of 4."
 )
 
 
@@ -37,7 +40,7 @@ class ImageVAEConfig(MethodConfig):
     """Parameters of every VAE of images.
 
     Attributes:
-        network: "slowvae" or "study" (Locatello et al., ICML 2019).
+        network: "slowvae", "study" (Locatello et al., ICML 2019) or "flow" (FFRL and STA; n_latents wide, at least 64).
     """
 
     n_latents: int = 10
@@ -50,12 +53,10 @@ class ImageVAEConfig(MethodConfig):
         check_one_of(method, self, "network", get_args(Network))
 
 
-class ImageVAE(Method):
-    """One ``GaussianVAE``, its posterior means as codes and its decoder; a subclass adds the objective."""
+class BernoulliVAE(Method):
+    """One ``GaussianVAE`` (``model``), its posterior means as codes and its decoder; a subclass adds the objective."""
 
-    def __init__(self, config: ImageVAEConfig, data: DataSpec) -> None:
-        super().__init__()
-        self.model = NETWORKS[config.network](data.observation_shape, config.n_latents)
+    model: GaussianVAE
 
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means (batch, time, n_latents) of x (batch, time, *observation)."""
@@ -82,10 +83,20 @@ class ImageVAE(Method):
         return gaussian_kl(mean[..., None], log_var[..., None])
 
 
+class ImageVAE(BernoulliVAE):
+    """A ``BernoulliVAE`` on the network that its config names."""
+
+    def __init__(self, config: ImageVAEConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.model = NETWORKS[config.network](data.observation_shape, config.n_latents)
+
+
 def deterministic_encoder(network: Network, observation_shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
     """The encoder of a network with ``n_outputs`` outputs instead of means and log-variances, freshly drawn."""
     encoder = NETWORKS[network](observation_shape, n_outputs).encoder
     assert isinstance(encoder, nn.Sequential)
-    encoder[-1] = nn.Linear(256, n_outputs)
-    encoder[-1].apply(kaiming_linear_and_conv if network == "slowvae" else xavier_uniform)
+    assert isinstance(encoder[-1], nn.Linear)
+    encoder[-1] = nn.Linear(encoder[-1].in_features, n_outputs)
+    if network != "flow":  # that one is drawn as torch draws layers
+        encoder[-1].apply(kaiming_linear_and_conv if network == "slowvae" else xavier_uniform)
     return encoder

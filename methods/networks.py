@@ -56,7 +56,7 @@ def slowvae_network(observation_shape: tuple[int, ...], n_latents: int) -> Gauss
     if len(observation_shape) != 3 or any(side < 16 or side % 16 for side in observation_shape[1:]):
         raise ValueError(
             f"the convolutional network needs images (channels, height, width) with sides that are multiples of 16, "
-            f"got observations of shape {observation_shape}"
+            f"got observations of shape {observation_shape}; network=flow takes multiples of 4"
         )
     channels, height, width = observation_shape
     inner = (height // 16, width // 16)

@@ -22,7 +22,8 @@ def tiny_spec(card):
     if card.title in AUDIO:
         extras = {"recording": (), "n_segments": ()}
         return DataSpec((200,), FRAMES[card.view], n_train=64, n_sequences=8, extras=extras)
-    return DataSpec((1, 64, 64), n_frames=FRAMES[card.view], n_train=64, n_sequences=64)
+    names = ("scaling", "rotation", "colouring") if card.view == "transformations" else ()
+    return DataSpec((1, 64, 64), FRAMES[card.view], n_train=64, n_sequences=64, transformations=names)
 
 
 def observations(card, n=6, seed=0):
@@ -48,7 +49,9 @@ def build(name, seed=0):
 
 def batch(card):
     extras = {"recording": torch.arange(6), "n_segments": torch.full((6,), 8)} if card.title in AUDIO else {}
-    return Batch(observations(card), torch.arange(6), step=0, n_steps=10, extras=extras)
+    # where the method is told: each of three transformations acts on two of the items
+    told = torch.eye(3).repeat(2, 1)[:, None].repeat(1, FRAMES[card.view] - 1, 1) if card.supervised else None
+    return Batch(observations(card), torch.arange(6), step=0, n_steps=10, transformation=told, extras=extras)
 
 
 @torch.no_grad()

@@ -1,0 +1,146 @@
+"""Networks of the transformation methods (KingJamesSong/latent-flow, models/vae.py, HJPDE.py, HJPDE2.py).
+
+One width D counts channels, latents and hidden units alike, as there: 324 for 28 × 28 images, 226 for 64 × 64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from methods.flow_calculus import sinusoids
+from methods.networks import ConvTranspose2d, FullConv2d, FullConvTranspose2d, GaussianVAE
+
+
+def flow_vae(
+    observation_shape: tuple[int, ...], n_latents: int, width: int = 0, twice_differentiable: bool = False
+) -> GaussianVAE:
+    """The ConvVAE of latent-flow, freshly drawn; 35.7 and 35.2 million parameters at width 324 for 3 × 28 × 28.
+
+    Args:
+        width: D of the convolutions; 0 is ``n_latents``, as published.
+        twice_differentiable: torch's own transposed convolutions, where a loss holds derivatives of the decoder.
+
+    Raises:
+        ValueError: the observations are no images with sides that are multiples of 4.
+    """
+    channels, inner = _inner_size(observation_shape)
+    width = width or n_latents
+    up = nn.ConvTranspose2d if twice_differentiable else ConvTranspose2d
+    encoder = nn.Sequential(
+        *_trunk(channels, width, inner), nn.Linear(2 * width, 2 * width), nn.Linear(2 * width, 2 * n_latents)
+    )
+    decoder = nn.Sequential(
+        nn.Linear(n_latents, width),
+        nn.ReLU(inplace=True),
+        FullConvTranspose2d(width, 2 * width, (1, 1)),
+        nn.Flatten(),
+        nn.ReLU(inplace=True),
+        FullConvTranspose2d(2 * width, 3 * width, (1, 1)),
+        nn.Flatten(),
+        nn.ReLU(inplace=True),
+        FullConvTranspose2d(3 * width, 2 * width, inner),
+        nn.ReLU(inplace=True),
+        up(2 * width, width, 4, 2, 1),
+        nn.ReLU(inplace=True),
+        up(width, channels, 4, 2, 1),
+    )
+    return GaussianVAE(encoder, decoder)
+
+
+def flow_network(observation_shape: tuple[int, ...], n_latents: int) -> GaussianVAE:
+    """``flow_vae`` for the VAEs of images: published where n_latents is its width, at least 64 channels wide."""
+    return flow_vae(observation_shape, n_latents, max(64, n_latents))
+
+
+def stack_network(observation_shape: tuple[int, ...], n_frames: int, width: int, n_outputs: int) -> nn.Sequential:
+    """Stacked frames (n, n_frames * channels, height, width) -> (n, n_outputs); infers what acts between them."""
+    channels, inner = _inner_size(observation_shape)
+    return nn.Sequential(
+        *_trunk(n_frames * channels, width, inner), nn.Linear(2 * width, width), nn.Linear(width, n_outputs)
+    )
+
+
+def _trunk(channels: int, width: int, inner: tuple[int, int]) -> list[nn.Module]:
+    """Images to 2 * width features; 1 × 1 convolutions on one pixel are linear maps, drawn alike."""
+    return [
+        nn.Conv2d(channels, width, 4, 2, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, 2 * width, 4, 2, 1),
+        nn.ReLU(inplace=True),
+        FullConv2d(2 * width, 3 * width, inner),
+        nn.ReLU(inplace=True),
+        nn.Linear(3 * width, 2 * width),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def _inner_size(observation_shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    if len(observation_shape) != 3 or any(side < 8 or side % 4 for side in observation_shape[1:]):
+        raise ValueError(
+            "network=flow needs images (channels, height, width) with sides that are multiples of 4, "
+            f"got observations of shape {observation_shape}"
+        )
+    channels, height, width = observation_shape
+    return channels, (height // 4, width // 4)
+
+
+class Stacked(nn.Module):
+    """``n`` linear maps of their own, applied side by side: x (n, rows, n_in) -> (n, rows, n_out), drawn as torch's."""
+
+    def __init__(self, n: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(n_in)
+        self.weight = nn.Parameter(torch.empty(n, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n, 1, n_out).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class Potentials(nn.Module):
+    """``n_flows`` potentials u(z, t) in (-1, 1), each an MLP of its own of width ``n_latents``; also the forces.
+
+    421,525 parameters each at 324 latents. The embedding of time needs an even number of latents.
+    """
+
+    def __init__(self, n_flows: int, n_latents: int) -> None:
+        super().__init__()
+        self.n_latents = n_latents
+        self.position = Stacked(n_flows, n_latents, n_latents)
+        self.time_in = Stacked(n_flows, n_latents, n_latents)
+        self.time_out = Stacked(n_flows, n_latents, n_latents)
+        self.fusion = Stacked(n_flows, n_latents, n_latents)
+        self.out = Stacked(n_flows, n_latents, 1)
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        """u (n_flows, batch) at z (n_flows, batch, n_latents) and times t (n_flows, batch), or (n_flows, 1) for all."""
+        time = self.time_out(gelu(self.time_in(sinusoids(t, self.n_latents))))
+        mixed = self.fusion(self.position(z).tanh() + time).tanh()
+        return self.out(mixed).tanh().squeeze(-1)
+
+
+class RotationalFields(nn.Module):
+    """``n_flows`` velocity fields r(z), each an MLP of two layers, pressed to be free of divergence by a penalty.
+
+    210,600 parameters each at 324 latents.
+    """
+
+    def __init__(self, n_flows: int, n_latents: int) -> None:
+        super().__init__()
+        self.hidden = Stacked(n_flows, n_latents, n_latents)
+        self.out = Stacked(n_flows, n_latents, n_latents)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """r (n_flows, batch, n_latents) at z of that shape, and its divergence (n_flows, batch), exactly.
+
+        With h and r behind tanh, ∂r_i/∂z_i = (1 - r_i²) Σ_j B_ij (1 - h_j²) A_ji; summed over i it is one bilinear
+        form, where the authors' code forms the whole Jacobian of each row.
+        """
+        h = self.hidden(z).tanh()
+        r = self.out(h).tanh()
+        both = self.hidden.weight.transpose(1, 2) * self.out.weight  # [j, i]: A_ji B_ij
+        return r, (torch.bmm(1 - h**2, both) * (1 - r**2)).sum(-1)
