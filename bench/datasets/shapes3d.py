@@ -105,16 +105,24 @@ def shapes3d(config: Shapes3DConfig, store: DataStore) -> FactorGrid:
     """All 480,000 cells; frames (3, 64, 64) uint8, the six factors are class indices."""
     config = replace(config, source=find_source(config, store.root).kind)
     info = describe(config)
-    keep = store.without("transitions", "rate", "k")
-    if config.source == "official":
-        rows = RowFile(official_frames(store.root / NAME / FILE.name, keep, info.factors.sizes))
-        read: ReadFunction = lambda cells: rows[cell_numbers(cells, info.factors)]  # noqa: E731
-    else:
-        planes = np.asarray(keep.cached("placements", lambda: placements(np.arange(N_PLACEMENTS))))
-        read = partial(compose, planes)
+    read = cell_reader(config, store.without("transitions", "rate", "k"))
     title = f"{CARD.title}, {config.transition_label} transitions, {config.source} frames"
     ends = ends_function(config, info.factors, frozen=("shape",))
     return FactorGrid(info, lambda cells, rng: read(cells), ends, title)
+
+
+def cell_reader(config: Shapes3DConfig, keep: DataStore) -> ReadFunction:
+    """Class indices (n, 6) -> frames (n, 3, 64, 64) uint8, of a config whose source is resolved.
+
+    Args:
+        keep: where what all pair laws share is kept.
+    """
+    if config.source == "official":
+        space = factor_space(config)
+        rows = RowFile(official_frames(keep.root / NAME / FILE.name, keep, space.sizes))
+        return lambda cells: rows[cell_numbers(cells, space)]
+    planes = np.asarray(keep.cached("placements", lambda: placements(np.arange(N_PLACEMENTS))))
+    return partial(compose, planes)
 
 
 def official_frames(path: Path, keep: DataStore, sizes: Sequence[int] = SIZES) -> np.ndarray:
