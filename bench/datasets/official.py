@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.datasets.base import OfficialFile, Source, file_sha256
 
 MANIFEST = ".fingerprints.json"
+_TREE = "."  # in the manifest: all files of a corpus
 ADDED = "added"  # below the data root: data sets that a user added, see bench.datasets.added
 
 
@@ -79,11 +80,31 @@ def remembered_sha256(path: Path) -> str:
     return digest
 
 
+def remembered_tree_sha256(folder: Path, names: Sequence[PurePosixPath]) -> str:
+    """One digest of names and contents of many files below ``folder``, noted beside them as long as none is changed."""
+    listing = hashlib.sha256()
+    for name in names:
+        stat = (folder / name).stat()
+        listing.update(f"{name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    stamp = listing.hexdigest()
+    noted = _notes(folder / MANIFEST).get(_TREE)
+    if isinstance(noted, list) and len(noted) == 2 and noted[0] == stamp and _is_digest(noted[1]):
+        return str(noted[1])
+    content = hashlib.sha256()
+    for name in names:
+        content.update(f"{name}|{file_sha256(folder / name)}\n".encode())
+    _note(folder / MANIFEST, _TREE, [stamp, content.hexdigest()])
+    return content.hexdigest()
+
+
 def note_sha256(path: Path, digest: str) -> None:
     """Remember the digest of a file as it is now; a read-only folder is left as it is."""
     stat = path.stat()
-    note = path.parent / MANIFEST
-    known = {**_notes(path), path.name: [stat.st_size, stat.st_mtime_ns, digest]}
+    _note(path.parent / MANIFEST, path.name, [stat.st_size, stat.st_mtime_ns, digest])
+
+
+def _note(note: Path, name: str, value: list[Any]) -> None:
+    known = {**_notes(note), name: value}
     partial = note.with_name(f"{MANIFEST}.{os.getpid()}")
     try:
         partial.write_text(json.dumps(known, indent=1), encoding="utf-8")

@@ -6,6 +6,7 @@ for, so a file that claims terabytes costs nothing. Rows kept on disk are best r
 
 from __future__ import annotations
 
+import lzma
 import math
 import struct
 import warnings
@@ -24,6 +25,7 @@ _MAX_AXES = 32
 # OSError: a place before the beginning of the file; UnicodeError, struct.error: the directory's names and extra fields
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError, UnicodeError, struct.error,
+    lzma.LZMAError,
 )  # fmt: skip
 
 
