@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -172,8 +173,8 @@ def read_subset(folder: Path, config: LibriSpeechConfig) -> Recordings:
     splits = divided(enough)
     recordings = []
     for number, speaker in enumerate(enough):
-        for name in sorted(utterances[speaker])[: config.n_utterances or None]:
-            recordings.append(Recording(utterances[speaker][name], splits[speaker], (number,)))
+        for _, samples in sorted(utterances[speaker].items(), key=itemgetter(0))[: config.n_utterances or None]:
+            recordings.append(Recording(samples, splits[speaker], (number,)))
     return joined(recordings, NAME)
 
 

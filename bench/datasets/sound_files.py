@@ -7,6 +7,7 @@ that are there before anything is made of it.
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -174,9 +175,16 @@ def files_in(
 
 
 def names_in(folder: Path) -> list[PurePosixPath]:
-    """Names of all files below a folder, relative to it, sorted; nothing hidden."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(PurePosixPath(path) for path in found if not any(part.startswith(".") for part in path.parts))
+    """Names of all files below a folder, relative to it, sorted; nothing hidden. Links to folders are followed once."""
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        if real not in seen:
+            below = PurePosixPath(Path(place).relative_to(folder))
+            found += [below / name for name in files if not name.startswith(".")]
+        seen.add(real)
+    return sorted(found)
 
 
 def _checked(content: bytes, name: PurePosixPath) -> bytes:
