@@ -118,10 +118,11 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
     with isolated(spec.threads), seeded_global_state(0):
         data = DataSpec(shape, n_frames, 1, 1, info.extras, info.transformations)
         method = cls(config, data).to(target, memory_format=torch.channels_last)
+        amounts = torch.ones(config.batch_size, n_frames - 1, len(info.transformations), device=target)
         draw = Draw(
             torch.rand(config.batch_size, n_frames, *shape, device=target),
             torch.zeros(config.batch_size, dtype=torch.int64, device=target),
-            torch.ones(config.batch_size, n_frames - 1, len(info.transformations), device=target),
+            amounts if cls.card.supervised else None,
             {name: torch.zeros(config.batch_size, *info.extras[name], device=target) for name in method.extras},
         )
         generator = torch.Generator(target).manual_seed(0)

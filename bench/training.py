@@ -226,9 +226,7 @@ class Trainer:
 
     def step(self, draw: Draws) -> None:
         """One batch: each player in turn, backward with respect to its own parameters, then its optimiser step."""
-        # what acted is told to supervised methods alone
-        moved = draw.transformation if self.method.card.supervised else None
-        batch = Batch(draw.x, draw.index, self.done.step, self.config.n_steps, moved, draw.extras)
+        batch = Batch(draw.x, draw.index, self.done.step, self.config.n_steps, draw.transformation, draw.extras)
         version = draw.x._version
         for player, optimizer in self.optimizers.items():
             with torch.autocast(draw.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):

@@ -16,6 +16,7 @@ import torch
 
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
+from bench.device_claims import claimed_device
 from bench.evaluation import Rows, evaluation_rows
 from bench.evidence import Evidence, available, has_codes
 from bench.isolation import Guard, Leftovers, isolated
@@ -81,7 +82,9 @@ def perform(spec: RunSpec, options: Options) -> str:
             (store.artifacts(spec.hash) / "checkpoint.safetensors").unlink(missing_ok=True)
             row = None
         should_stop = stack.enter_context(stop_requests())
-        device = torch.device(stack.enter_context(_claimed_device(options, should_stop)))
+        device = torch.device(
+            stack.enter_context(claimed_device(options.devices, options.folders.results, should_stop))
+        )
         reporter = Reporter(store.artifacts(spec.hash), spec)
         stack.callback(reporter.close)
         started, clock = provenance.now(), time.perf_counter()
@@ -269,7 +272,9 @@ class _Run:
         method = method.to(self.device, memory_format=torch.channels_last)
 
         def batches(rng: Any) -> Any:
-            return data.batches(spec.view, config.batch_size, rng, device=self.device, extras=method.extras)
+            draws = data.batches(spec.view, config.batch_size, rng, device=self.device, extras=method.extras)
+            # what acted is told to supervised methods alone
+            return draws if method.card.supervised else (replace(draw, transformation=None) for draw in draws)
 
         rng = stream(spec.seed, spec.dataset_id, "batches")
         generator = torch_stream(spec.seed, spec.dataset_id, "noise", self.device)
@@ -379,27 +384,3 @@ def _one_line(error: BaseException) -> str:
     except Exception:
         text = "(its message cannot be printed)"
     return " ".join(f"{type(error).__name__}: {text}".split())[:500]
-
-
-@contextmanager
-def _claimed_device(options: Options, should_stop: Callable[[], bool]) -> Iterator[str]:
-    """A device that no other worker on this store holds, waited for; the CPU needs no claim."""
-    import fcntl
-    import itertools
-
-    if set(options.devices) == {"cpu"}:
-        yield "cpu"
-        return
-    folder = options.folders.results / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in itertools.cycle(options.devices):
-        if should_stop():
-            raise Interrupted
-        with (folder / f"device-{name.replace(':', '-')}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.2)
-                continue
-            yield name
-            return
