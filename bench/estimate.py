@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import checkpoint
+from bench import checkpoint, registry
 from bench.output import captured
 from bench.provenance import hardware
 from bench.spec import RunSpec
@@ -122,8 +122,8 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
         draw = Draw(
             torch.rand(config.batch_size, n_frames, *shape, device=target),
             torch.zeros(config.batch_size, dtype=torch.int64, device=target),
-            amounts if cls.card.supervised else None,
-            {name: torch.zeros(config.batch_size, *info.extras[name], device=target) for name in method.extras},
+            amounts if registry.method(spec.method).card.supervised else None,
+            {name: _zeros(config.batch_size, info.extras[name], target) for name in method.extras},
         )
         generator = torch.Generator(target).manual_seed(0)
         trainer = Trainer(
@@ -137,3 +137,10 @@ def seconds_per_step(spec: RunSpec, device: str) -> float:
                 torch.cuda.synchronize(target)
             seconds.append(time.perf_counter() - started)
     return median(seconds[2:] or seconds[-1:])
+
+
+def _zeros(n: int, shape: tuple[int, ...], device: Any) -> Any:
+    """An extra of n items; a single number per item counts something, and methods may look up rows by it."""
+    import torch
+
+    return torch.zeros(n, *shape, dtype=torch.float32 if shape else torch.int64, device=device)

@@ -82,9 +82,8 @@ def perform(spec: RunSpec, options: Options) -> str:
             (store.artifacts(spec.hash) / "checkpoint.safetensors").unlink(missing_ok=True)
             row = None
         should_stop = stack.enter_context(stop_requests())
-        device = torch.device(
-            stack.enter_context(claimed_device(options.devices, options.folders.results, should_stop))
-        )
+        claim = claimed_device(options.devices, options.folders.results, should_stop)
+        device = torch.device(stack.enter_context(claim))
         reporter = Reporter(store.artifacts(spec.hash), spec)
         stack.callback(reporter.close)
         started, clock = provenance.now(), time.perf_counter()
