@@ -116,8 +116,8 @@ class Method(nn.Module):
       gradients and without autocast;
     - ``decode(codes) -> (n, *observation)`` in [0, 1] from codes (n, n_latents);
     - ``log_weights(x, n_samples, generator) -> (n, n_samples)``: log p(x, z) - log q(z|x) in nats of frames x
-      (n, *observation), for the evidence lower bound and its importance-weighted form; methods of the views
-      ``sequences`` and ``transformations`` are given whole items x (n, time, *observation);
+      (n, *observation), for the evidence lower bound and its importance-weighted form; methods of the view
+      ``sequences`` are given whole sequences x (n, time, *observation);
     - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats, of such x;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``;

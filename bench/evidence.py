@@ -144,10 +144,10 @@ class Evidence:
 
     @torch.inference_mode()
     def _over_held_out(self, give: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-        """What ``give`` makes of held-out frames, or of whole items of about as many frames, in pieces."""
+        """What ``give`` makes of held-out frames, or of whole sequences of about as many frames, in pieces."""
         self.method.eval()
         rows = self.rows
-        if isinstance(rows, ItemRows):
+        if isinstance(rows, ItemRows) and self.method.card.view == "sequences":
             first = rows.n_train_items
             items = item_chunks(rows, self.device, first, first + max(100, self.n_shown // rows.n_frames))
             return torch.cat([give(x).float().cpu() for _, x in items]).numpy()

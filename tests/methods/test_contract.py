@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load, save
 from tiny_data import SPECS, amounts, batch, name_of, observations
 
-from bench.evaluation import ITEM_VIEWS
 from bench.registry import methods
 from metrics.registry import PARTS
 
@@ -215,10 +214,11 @@ def test_saved_weights_give_equal_codes_in_a_method_built_from_another_seed(name
         assert torch.equal(encoded(other, x), codes)
 
 
-@each([name for name in offering("log_weights") if METHODS[name].card.view in ITEM_VIEWS])
-def test_weights_of_whole_items_are_finite_and_decided_by_the_generator(name):
+@each(offering("log_weights"))
+def test_log_weights_of_frames_or_sequences_are_finite_and_decided_by_the_generator(name):
     for spec in accepted(name):
         method, x = build(name, spec), observations(spec)
+        x = x if METHODS[name].card.view == "sequences" else x.flatten(0, 1)
         with torch.no_grad():
             first, again = (method.log_weights(x, 3, torch.Generator().manual_seed(1)) for _ in range(2))
         assert first.shape == (len(x), 3)
