@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from tiny_data import SPECS, amounts, batch, name_of, observations
 
 from bench.registry import methods
+from bench.report.terms import term_title
 from metrics.registry import PARTS
 
 METHODS = methods()
@@ -144,6 +145,17 @@ def test_losses_are_finite_scalars_that_reach_every_parameter_of_their_player(na
                 if any(parameter is p for p in parameters) and (parameter.grad is None or not parameter.grad.any())
             ]
             assert idle == [], name_of(spec)
+
+
+@each(TRAINED)
+def test_every_term_that_a_method_logs_has_a_unit(name):
+    spec = accepted(name)[0]
+    method = build(name, spec).train()
+    for player in method.players:
+        with torch.no_grad():
+            terms = method.losses(batch_for(name, spec, method), torch.Generator().manual_seed(0), player)
+        for term in terms:
+            assert "(" in term_title(term), term
 
 
 @each(TRAINED)

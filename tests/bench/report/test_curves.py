@@ -4,12 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from synthetic_rows import row
 from test_figures import drawn, visible_texts
 
-from bench.api import Batch, DataSpec
-from bench.registry import methods
 from bench.report import style
 from bench.report.terms import in_term_order, term_title
 
@@ -94,22 +91,3 @@ def test_terms_stand_by_player_then_loss_nll_kl_then_by_name():
         "discriminator: loss (as minimised)",
     ]  # fmt: skip
     assert term_title("something_new") == "something new"
-
-
-TRAINED = [name for name, e in methods().items() if e.config().n_steps and e.target.__module__.startswith("methods.")]
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_every_term_that_a_method_logs_has_a_unit(name):
-    entry = methods()[name]
-    n_frames = {"images": 1, "pairs": 2}.get(entry.card.view, 8)
-    shape = (200,) if name == "fhvae" else (1, 64, 64)
-    extras = {"recording": (), "n_segments": ()}
-    method = entry.target(entry.config(**entry.card.budgets["smoke"]), DataSpec(shape, n_frames, 8, 8, extras))
-    ones = {extra: torch.ones(4, dtype=torch.int64) for extra in extras}
-    batch = Batch(torch.rand(4, n_frames, *shape), torch.arange(4), 0, 10, extras=ones)
-    for player in method.players:
-        with torch.no_grad():
-            terms = method.losses(batch, torch.Generator().manual_seed(0), player)
-        for term in terms:
-            assert "(" in term_title(term), term
