@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _ORDER = ("loss", "nll", "kl")
-_NATS = {"nll", "kl", "elbo", "entropy", "correlation", "information"}  # words in the names of what is so measured
+_NATS = {"nll", "kl", "elbo", "entropy", "correlation", "information", "mi", "contrast"}  # words in the names of what is so measured
 _UNITS = {
     "loss": "as minimised",
     "sparsity": "nats",
@@ -31,6 +31,10 @@ _UNITS = {
     "wave": "squared residual",
     "initial": "squared residual",
     "jacobian": "mean square",
+    "penalty": "nats",
+    "triplet": "distance",
+    "area": "nats",
+    "direction": "nats",
     "image": "nats",
     "video": "nats",
 }
