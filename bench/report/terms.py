@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _ORDER = ("loss", "nll", "kl")
-_NATS = {"nll", "kl", "elbo", "entropy", "correlation", "information", "mi", "contrast"}  # words in the names of what is so measured
+# words in the names of what is so measured
+_NATS = {"nll", "kl", "elbo", "entropy", "correlation", "information", "mi", "contrast"}
 _UNITS = {
     "loss": "as minimised",
     "sparsity": "nats",
