@@ -167,12 +167,15 @@ def _obtain(name: str, configs: list[Any], fetcher: Fetcher, imported: Path | No
     from bench.fetch import ByHand, check_room
 
     card, files = registry.dataset(name).card, needed(name, configs)
-    if not files:
+    if not files and not card.by_hand:
         click.echo(f"{name}: no official files to fetch; {_instead(name)}")
         return 0 if not card.files else 1
     click.echo(f"{name}: licence: {card.license}")
     if card.notice:
         click.echo(f"{name}: {card.notice}")
+    if not files:
+        click.echo(f"{name}: must be obtained by hand: {card.by_hand}")
+        return 1
     missing = 0
     try:
         if imported is not None:

@@ -145,6 +145,7 @@ class DatasetCard:
         source: (config, data root) -> Source, cheap; raises FileNotFoundError that says what to run.
         budgets: overrides of the config for each budget (sizes of pools and caches).
         files: official files, for ``bench data fetch`` and ``verify``.
+        by_hand: what a person must do to obtain it, where it is a folder of many files rather than named ones.
         notice: what a user must know or accept before using them (non-commercial, no redistribution).
         version: raised when what the code produces changes.
     """
@@ -158,6 +159,7 @@ class DatasetCard:
     budgets: Mapping[str, Mapping[str, Any]]
     verified: str
     files: tuple[OfficialFile, ...] = ()
+    by_hand: str = ""
     notice: str = ""
     notes: str = ""
     version: int = 1
