@@ -39,9 +39,9 @@ _SEED = 2_010  # of splits and clips; part of the data
 _CHUNK = 32  # sequences made at once
 _MAX_BYTES, _MAX_SIDE = 1 << 22, 4_096
 BY_HAND = (
-    "sign the licence of the Multimedia Understanding Group (mug.ee.auth.gr/fed); crop the faces of the six expressions "
-    f"and save their frames as DATA_ROOT/{NAME}/<split>/<0 … 5>/<subject>_take<number>/<frame>.jpg, where 0 … 5 are "
-    f"{', '.join(EXPRESSIONS)} and <split> is train, val or test, or is left out. They are read from there."
+    "sign the licence of the Multimedia Understanding Group (mug.ee.auth.gr/fed); crop the faces of the six "
+    f"expressions and save their frames as DATA_ROOT/{NAME}/<split>/<0 … 5>/<subject>_take<number>/<frame>.jpg, where "
+    f"0 … 5 are {', '.join(EXPRESSIONS)} and <split> is train, val or test, or is left out. They are read from there."
 )
 
 
