@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, DataSpec
 from methods.flow_calculus import Flow, gradient, hessian_row_sums, potential_flow
-from methods.flow_method import OUT_OF_SEQUENCE, FlowConfig, FlowMethod
+from methods.flow_method import OUT_OF_SEQUENCE, FlowConfig, FlowMethod, times
 from methods.flow_networks import Potentials, stack_network
 from methods.flow_objectives import (
     CleanDensities,
@@ -92,7 +92,8 @@ class FlowFactors(FlowMethod):
 
     def velocities(self, z: Tensor, move: int) -> Tensor:
         """∇u_k(z, move), (n_flows, batch, n_latents)."""
-        return potential_flow(self.potentials, z, times(z, move)).field
+        at = self.beside(z)
+        return potential_flow(self.potentials, at, times(at, move)).field
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll``, ``kl`` and ``continuity`` are sums over time in nats, means over sequences.
@@ -128,7 +129,7 @@ class FlowFactors(FlowMethod):
         path, continuity, residual = [z], [], []
         initial = self.initial_condition(z, weights[0])
         for move, weight in enumerate(weights, start=1):
-            at = path[-1].expand(self.n_flows, *z.shape)
+            at = self.beside(path[-1])
             flow = potential_flow(self.potentials, at, times(at, move))
             curvature = (
                 laplacian(flow, config.n_probes, generator) if is_clean else hessian_row_sums(flow.field, flow.z)
@@ -169,7 +170,7 @@ class FlowFactors(FlowMethod):
 
     def initial_condition(self, z: Tensor, weight: Tensor) -> Tensor:
         """No velocity and no force at time 0, shape (): ‖∇u‖² + f² of the flows that act."""
-        at = z.expand(self.n_flows, *z.shape)
+        at = self.beside(z)
         flow = potential_flow(self.potentials, at, times(at, 0))
         force = torch.zeros_like(flow.u_t) if self.forces is None else self.forces(flow.z, flow.t)
         if self.config.objective == "clean":
@@ -188,11 +189,6 @@ class FlowFactors(FlowMethod):
     def shares(self, weight: Tensor) -> Tensor:
         """How much of the batch each flow acts on, (n_flows,)."""
         return weight.mean(-1)
-
-
-def times(z: Tensor, move: int) -> Tensor:
-    """The time ``move`` for each row of z (n_flows, batch, n_latents): (n_flows, batch)."""
-    return torch.full(z.shape[:-1], float(move), device=z.device)
 
 
 def uniform_kl(logits: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""What methods that move latents along learned flows share: a VAE of first frames, and moves by given amounts."""
+"""What methods that move latents along learned flows share: a VAE of first frames, and moves by given amounts.
+
+A flow is one field, but for STA's double control, where its potential and its rotational part are two.
+"""
 
 from __future__ import annotations
 
@@ -65,20 +68,25 @@ class FlowMethod(BernoulliVAE):
         self.n_flows = n_flows or len(data.transformations)
         if self.n_flows == 0 or data.n_frames < 2:
             raise ValueError(f"{name}: needs sequences with named transformations between their frames")
+        self.n_fields = self.n_flows
         self.n_moves = config.n_moves or data.n_frames - 1
         if self.n_moves > data.n_frames - 1:
             raise ValueError(f"{name}: n_moves={self.n_moves}, but sequences have {data.n_frames - 1} moves")
         self.model = flow_vae(data.observation_shape, config.width, twice_differentiable=twice_differentiable)
 
     def velocities(self, z: Tensor, move: int) -> Tensor:
-        """Velocity of each flow, (n_flows, batch, n_latents), at z of that shape and move 1, 2, …"""
+        """Velocity of each field, (n_fields, batch, n_latents), at z (batch, n_latents) and move 1, 2, …"""
         raise NotImplementedError
+
+    def beside(self, z: Tensor) -> Tensor:
+        """z (batch, n_latents) once for each flow, (n_flows, batch, n_latents)."""
+        return z.expand(self.n_flows, *z.shape)
 
     def transform(self, x0: Tensor, amounts: Tensor) -> Tensor:
         """Observations x0 (batch, *observation), encoded to posterior means, moved and decoded.
 
         Returns:
-            (batch, n_steps + 1, *observation) in [0, 1] for ``amounts`` (batch, n_steps, n_flows) of each flow; where
+            (batch, n_steps + 1, *observation) in [0, 1] for ``amounts`` (batch, n_steps, n_fields) of each flow; where
             several act at once their velocities add up.
         """
         mean, _ = self.model.posterior(x0)
@@ -86,13 +94,18 @@ class FlowMethod(BernoulliVAE):
 
     def moved(self, z: Tensor, amounts: Tensor) -> Tensor:
         """Latents (batch, n_steps + 1, n_latents) from z (batch, n_latents) on, without a gradient."""
-        if amounts.shape[-1] != self.n_flows:
-            raise ValueError(f"{self.name}: amounts of {self.n_flows} flows expected, got shape {tuple(amounts.shape)}")
+        if amounts.shape[-1] != self.n_fields:
+            raise ValueError(f"{self.name}: amounts of {self.n_fields} flows expected, got {tuple(amounts.shape)}")
         # velocities are derivatives, so they need a graph even where the caller asks for none
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
             weights = amounts.detach().clone().permute(1, 2, 0)
             path = [z.detach().clone()]
             for move, weight in enumerate(weights, start=1):
-                velocity = self.velocities(path[-1].expand(self.n_flows, *z.shape), move)
+                velocity = self.velocities(path[-1], move)
                 path.append((path[-1] + (weight[..., None] * velocity).sum(0)).detach())
         return torch.stack(path, dim=1)
+
+
+def times(z: Tensor, move: int) -> Tensor:
+    """The time ``move`` for each row of z (n_flows, batch, n_latents): (n_flows, batch)."""
+    return torch.full(z.shape[:-1], float(move), device=z.device)

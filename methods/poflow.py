@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from bench.api import Batch, DataSpec, MethodCard
 from bench.registry import register_method
 from methods.flow_calculus import Flow, gradient, hessian_row_sums, potential_flow, tracked
-from methods.flow_factors import times
-from methods.flow_method import FlowConfig, FlowMethod
+from methods.flow_method import FlowConfig, FlowMethod, times
 from methods.flow_networks import Potentials
 from methods.flow_objectives import laplacian, member_mean, released_wave
 from methods.objectives import bernoulli_nll, gaussian_kl, sample_gaussian
@@ -82,7 +81,8 @@ class PoFlow(FlowMethod):
 
     def velocities(self, z: Tensor, move: int) -> Tensor:
         """∇u_k(z, move), (n_flows, batch, n_latents)."""
-        return potential_flow(self.potentials, z, times(z, move)).field
+        at = self.beside(z)
+        return potential_flow(self.potentials, at, times(at, move)).field
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll`` and ``kl`` sum those of the first and the moved frame; ``latent`` matches moved and encoded codes.
@@ -122,7 +122,7 @@ class PoFlow(FlowMethod):
         for time in range(self.n_moves):
             # the move at time 0 stands before the first frame's; it belongs to the transformation that acts there
             weight = weights[max(0, time - 1)]
-            at = path[-1].expand(self.n_flows, *z.shape)
+            at = self.beside(path[-1])
             flow = potential_flow(self.potentials, at, times(at, time))
             waves.append(self.wave(flow, weight, generator))
             fields.append(flow.field)
