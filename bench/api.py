@@ -119,6 +119,10 @@ class Method(nn.Module):
       (n, *observation), for the evidence lower bound and its importance-weighted form; methods of the view
       ``sequences`` are given whole sequences x (n, time, *observation);
     - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats, of such x;
+    - ``gaussian_posterior(x) -> (mean, log_var)``, each (n, n_latents), of q(z|x) of frames x (n, *observation), where
+      the prior is N(0, I) and ``decode`` gives pixel means: for likelihoods under other decoder distributions;
+    - ``capsules(x) -> (batch, time, n_capsules, capsule_size)``: activations that a step of a transformation rolls by
+      one along the last axis;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``;
     - ``parts(x) -> {name: codes}``: the pieces of the code that mean different things, each scored by itself as

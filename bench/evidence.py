@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from bench import part_evidence
+from bench import part_evidence, transformation_evidence
 from bench.api import Method
 from bench.datasets.base import DataInfo
 from bench.encoding import CHUNK, decode, encode, encode_rows, item_chunks, to_observations
@@ -36,7 +36,7 @@ class Maker(Protocol):
         """One of these arrays."""
 
 
-FURTHER: tuple[Maker, ...] = (part_evidence,)
+FURTHER: tuple[Maker, ...] = (part_evidence, transformation_evidence)
 
 
 def has_codes(method: type[Method]) -> bool:

@@ -14,17 +14,26 @@ if TYPE_CHECKING:
 OF_PARTS = ("mcc[spearman]", "mig[hist20]", "dci[gbt]")
 """What each part of a code is scored with where no metrics are named."""
 
+OF_TRANSFORMATIONS = ("equivariance_error",)
+OF_CAPSULES = ("tvae_equivariance", "capcorr")
+
 
 def wanted(asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None) -> list[str]:
     """Full ids of the metrics asked for, or of the protocol's own set; raises ``metrics.registry.UnknownMetric``.
 
     Args:
-        method: what is scored; its parts are scored, too, where no metrics are named.
+        method: what is scored; its parts are scored, too, where no metrics are named, and how it moves.
     """
     if asked is not None:
         return [one.id for one in resolve(asked)]
     of_parts = [f"{one}@{part}" for part in parts_of(method) for one in OF_PARTS]
-    return [one.id for one in resolve([*protocol_named(protocol).metrics, *of_parts])]
+    return [one.id for one in resolve([*protocol_named(protocol).metrics, *of_parts, *_of_moves(method)])]
+
+
+def _of_moves(method: type[Method] | None) -> tuple[str, ...]:
+    """What a method is scored with beside the protocol's metrics because transformations are its subject."""
+    moves = OF_TRANSFORMATIONS if method is not None and method.card.view == "transformations" else ()
+    return moves + (OF_CAPSULES if hasattr(method, "capsules") else ())
 
 
 def parts_of(method: type[Method] | None) -> tuple[str, ...]:

@@ -66,6 +66,10 @@ class BernoulliVAE(Method):
         """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
         return self.model.decode(codes)
 
+    def gaussian_posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (n, n_latents), of frames x (n, *observation)."""
+        return self.model.posterior(x)
+
     def log_weights(self, x: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) - log q(z|x) in nats, (n, n_samples), of frames x (n, *observation) and samples z ~ q(z|x)."""
         mean, log_var = self.model.posterior(x)

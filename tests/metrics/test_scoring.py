@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from metrics import registry
+from metrics.capsules import CapsuleSequences
+from metrics.equivariance import Rollouts
+from metrics.frame_likelihood import LikelihoodTerms
 from metrics.protocols import PROTOCOLS
 from metrics.registry import UnknownMetric, metric, output_of, resolve, split_ids
 from metrics.scoring import BadEvidence, applicable, score
 from metrics.swap import CONDITIONS, JudgedHead
+from metrics.variation_predictability import PairPredictions
 from metrics.verification import Vectors
 
 RNG = np.random.default_rng(0)
@@ -46,6 +50,14 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     heads = [JudgedHead(str(k), k, np.stack([probs] * 2), probs, np.array(head), np.array([head] * 2)) for k in (1, 0)]
     evidence |= {"judged": dict.fromkeys(CONDITIONS, heads)}
     evidence |= {f"dynamic_{name}": rows for name, rows in ROWS.items()}
+    rollouts = Rollouts(("a", "b"), np.ones((2, 3, 4)), np.full((2, 3, 4), 2.0), np.ones((2, 3, 4)))
+    evidence |= {f"rollouts{kind}": rollouts for kind in ("", "_inferred", "_switching", "_superposing")}
+    rolled = np.stack([np.roll(RNG.normal(size=(6, 1, 3, 4)), t, axis=-1)[:, 0] for t in range(4)], axis=1)
+    places = (np.arange(6)[:, None] + np.arange(4)) % 4
+    evidence |= {"capsules": CapsuleSequences(rolled, places, np.zeros(6, int), ("a",))}
+    evidence |= {"pair_predictions": PairPredictions(np.array([head, head]), np.array(head), 2)}
+    likely = -np.ones((5, 3))
+    evidence |= {"likelihood_terms": LikelihoodTerms(100 * likely, likely, likely, likely, 12)}
     evidence |= {"cell_codes": np.stack([CODES, 1 - CODES]), "cell_kl": np.ones((2, 2)), "member": 0}
     scores = score(evidence, registry.metric_ids())
     left_out = {key for key, entry in scores.values.items() if entry["value"] is None}

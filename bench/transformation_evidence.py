@@ -1,0 +1,206 @@
+"""Evidence of known transformations: rollouts against true sequences, capsules, pairs, and likelihoods of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import pair_classifier, traversal_rule
+from bench.api import Method
+from bench.datasets.base import DataInfo
+from bench.encoding import CHUNK, to_observations
+from bench.randomness import EVALUATION_SEED, stream, stream_seed, torch_stream
+from metrics.capsules import CapsuleSequences
+from metrics.equivariance import Rollouts
+from metrics.frame_likelihood import LOG_2_PI, LikelihoodTerms
+from metrics.variation_predictability import PairPredictions
+
+if TYPE_CHECKING:
+    from bench.evidence import Evidence
+
+N_SEQUENCES = 200  # of each transformation
+N_OF_PAIRS = 50  # of each pair of transformations
+N_LIKELIHOOD_FRAMES, N_LIKELIHOOD_SAMPLES = 100, 100
+
+
+def offers(method: type[Method], info: DataInfo) -> set[str]:
+    """Rollouts and pairs where something can be moved, capsules and likelihoods where the method has what they take."""
+    names = set()
+    if traversal_rule.can_move(method, info):
+        names.add("rollouts")
+        if len(info.transformations) > 1:
+            names |= {"rollouts_switching", "rollouts_superposing", "pair_predictions"}
+        if hasattr(method, "infer_amounts") and hasattr(method, "transform"):
+            names.add("rollouts_inferred")
+    if info.transformations and hasattr(method, "capsules"):
+        names.add("capsules")
+    if hasattr(method, "gaussian_posterior") and hasattr(method, "decode") and len(info.observation_shape) == 3:
+        names.add("likelihood_terms")
+    return names
+
+
+def make(evidence: Evidence, name: str) -> Any:
+    """One of these; see ``metrics.equivariance``, ``capsules``, ``variation_predictability``, ``frame_likelihood``."""
+    return {
+        "rollouts": _rollouts,
+        "rollouts_inferred": _rollouts_inferred,
+        "rollouts_switching": _rollouts_switching,
+        "rollouts_superposing": _rollouts_superposing,
+        "pair_predictions": _pair_predictions,
+        "capsules": _capsules,
+        "likelihood_terms": _likelihood_terms,
+    }[name](evidence)
+
+
+def _rule(evidence: Evidence) -> traversal_rule.Rule:
+    def fit() -> traversal_rule.Rule:
+        return traversal_rule.rule_for(evidence.method, evidence.data, evidence.dataset_id, evidence.device)
+
+    return evidence.made_once("traversal rule", fit)  # type: ignore[no-any-return]
+
+
+def _test_split(evidence: Evidence) -> str:
+    return str(getattr(evidence.data, "evaluation_splits", ("train", "train"))[1])
+
+
+def _moved(evidence: Evidence, amounts: np.ndarray, n: int, purpose: str) -> Tensor:
+    """True test sequences (n, n_steps + 1, *observation) on the CPU, the same for every method."""
+    rng = stream(EVALUATION_SEED, evidence.dataset_id, purpose)
+    return to_observations(evidence.data.moved(n, amounts, rng, _test_split(evidence)), torch.device("cpu"))
+
+
+def _rollouts(evidence: Evidence) -> Rollouts:
+    info, rule = evidence.data.info, _rule(evidence)
+    courses = traversal_rule.one_alone(info)
+    return _along(evidence, info.transformations, courses, N_SEQUENCES, rule)
+
+
+def _rollouts_switching(evidence: Evidence) -> Rollouts:
+    """One transformation for the first half of the steps, another for the rest."""
+    info, rule = evidence.data.info, _rule(evidence)
+    alone, half = traversal_rule.one_alone(info), (info.n_frames - 1) // 2
+    pairs = list(permutations(range(len(alone)), 2))
+    courses = [np.concatenate([alone[a, :half], alone[b, half:]]) for a, b in pairs]
+    names = tuple(f"{info.transformations[a]}, then {info.transformations[b]}" for a, b in pairs)
+    return _along(evidence, names, courses, N_OF_PAIRS, rule)
+
+
+def _rollouts_superposing(evidence: Evidence) -> Rollouts:
+    info, rule = evidence.data.info, _rule(evidence)
+    alone = traversal_rule.one_alone(info)
+    pairs = list(combinations(range(len(alone)), 2))
+    names = tuple(f"{info.transformations[a]} and {info.transformations[b]}" for a, b in pairs)
+    courses = [alone[a] + alone[b] for a, b in pairs]
+    return _along(evidence, names, courses, N_OF_PAIRS, rule)
+
+
+def _rollouts_inferred(evidence: Evidence) -> Rollouts:
+    """Speeds from the true frames on both sides of each step: what is predicted has been seen."""
+    method, info = evidence.method, evidence.data.info
+    rule = traversal_rule.Rule("inferred from the true frames", (), method.transform)  # type: ignore[arg-type]
+    courses = traversal_rule.one_alone(info)
+    return _along(evidence, info.transformations, courses, N_SEQUENCES, rule, method.infer_amounts)  # type: ignore[arg-type]
+
+
+@torch.inference_mode()
+def _along(
+    evidence: Evidence,
+    names: Sequence[str],
+    courses: Sequence[np.ndarray] | np.ndarray,
+    n: int,
+    rule: traversal_rule.Rule,
+    infer: Callable[[Tensor], Tensor] | None = None,
+) -> Rollouts:
+    """Errors of n test sequences along each course (n_steps, n_transformations).
+
+    Args:
+        infer: true sequences -> the amounts that the rule is given in place of the course's own.
+    """
+    device = evidence.device
+    evidence.method.eval()
+    found = []
+    for course in courses:
+        pieces = []
+        for piece in _moved(evidence, course, n, "rollouts").split(max(1, CHUNK // (len(course) + 1))):
+            x = piece.to(device)
+            amounts = infer(x) if infer else torch.from_numpy(course).to(device).expand(len(x), -1, -1)
+            moved = rule.move(x[:, 0], amounts).float()
+            others = (moved[:, 1:], x[:, :1], moved[:, :1])
+            pieces.append(torch.stack([(x[:, 1:] - other).abs().flatten(2).double().sum(2) for other in others]).cpu())
+        found.append(torch.cat(pieces, dim=1).numpy())
+    errors, still, unmoved = np.stack(found, axis=1)
+    return Rollouts(tuple(names), errors, still, unmoved, rule.name, rule.assignment)
+
+
+@torch.inference_mode()
+def _pair_predictions(evidence: Evidence) -> PairPredictions:
+    """Decoded first and last frames of each transformation, and what a classifier makes of them."""
+    info, rule = evidence.data.info, _rule(evidence)
+    settings = pair_classifier.QUICK if evidence.protocol.name == "quick" else pair_classifier.FULL
+    evidence.method.eval()
+    courses = traversal_rule.one_alone(info)
+    differences, labels = [], []
+    for kind, course in enumerate(courses):
+        x0 = _moved(evidence, course, settings.n_pairs // len(courses), "pairs")[:, 0]
+        for piece in x0.split(max(1, CHUNK // info.n_frames)):
+            amounts = torch.from_numpy(course).to(evidence.device).expand(len(piece), -1, -1)
+            frames = rule.move(piece.to(evidence.device), amounts)
+            # of images in [-1, 1]
+            differences.append(pair_classifier.smaller(2 * (frames[:, 0] - frames[:, -1]).float(), settings.side))
+            labels.append(torch.full((len(piece),), kind))
+    seed = stream_seed(EVALUATION_SEED, evidence.dataset_id, "pair classifier")
+    return pair_classifier.predictions(torch.cat(differences), torch.cat(labels), len(courses), settings, seed)
+
+
+@torch.inference_mode()
+def _capsules(evidence: Evidence) -> CapsuleSequences:
+    """Capsules of labelled test sequences, and the places of what moves."""
+    method, info = evidence.method, evidence.data.info
+    method.eval()
+    rng = stream(EVALUATION_SEED, evidence.dataset_id, "capsules")
+    drawn = evidence.data.labelled(N_SEQUENCES, rng, _test_split(evidence), "transformations")
+    x = to_observations(drawn.x, torch.device("cpu")).split(max(1, CHUNK // info.n_frames))
+    activations = torch.cat([method.capsules(piece.to(evidence.device)).float().cpu() for piece in x])  # type: ignore[operator]
+    moving = drawn.amounts.sum(1).argmax(1)
+    columns = np.array([info.factors.names.index(name) for name in info.transformations])
+    positions = drawn.factors[np.arange(len(moving)), :, columns[moving]]
+    return CapsuleSequences(activations.numpy(), np.asarray(positions), moving, info.transformations)
+
+
+@torch.inference_mode()
+def _likelihood_terms(evidence: Evidence) -> LikelihoodTerms:
+    """Of held-out frames: first frames of test sequences where the data has transformations, else evaluation rows."""
+    method, device = evidence.method, evidence.device
+    method.eval()
+    info, n = evidence.data.info, N_LIKELIHOOD_FRAMES
+    if info.transformations:
+        x = _moved(evidence, traversal_rule.one_alone(info)[0][:1], n, "likelihood")[:, 0]
+    else:
+        first = evidence.rows.n_train
+        x = to_observations(evidence.rows.frames(slice(first, first + n)), torch.device("cpu"))
+    generator = torch_stream(EVALUATION_SEED, evidence.dataset_id, "likelihood", device)
+    found: list[list[Tensor]] = [[], [], [], []]
+    for piece in x.to(device).split(CHUNK):
+        mean, log_var = (part.float() for part in method.gaussian_posterior(piece))  # type: ignore[operator]
+        terms: list[list[Tensor]] = [[], [], [], []]
+        for _ in range(N_LIKELIHOOD_SAMPLES):
+            noise = torch.randn(mean.shape, generator=generator, device=device)
+            z = mean + (0.5 * log_var).exp() * noise
+            decoded = method.decode(z).float()  # type: ignore[operator]
+            squares = ((piece - decoded) ** 2 + LOG_2_PI).flatten(1).double()
+            # torch's own cross-entropy bounds each logarithm at -100, too
+            logs = [part.log().clamp(min=-100) for part in (decoded, 1 - decoded)]
+            entropy = (piece * logs[0] + (1 - piece) * logs[1]).flatten(1).double()
+            terms[0].append(-0.5 * squares.sum(1))
+            terms[1].append(entropy.sum(1))
+            terms[2].append(-0.5 * (z**2 + LOG_2_PI).double().sum(1))
+            terms[3].append(-0.5 * (noise**2 + log_var + LOG_2_PI).double().sum(1))
+        for one, samples in zip(found, terms, strict=True):
+            one.append(torch.stack(samples, dim=1).cpu())
+    gaussian, bernoulli, prior, posterior = (torch.cat(one).numpy() for one in found)
+    return LikelihoodTerms(gaussian, bernoulli, prior, posterior, int(np.prod(info.observation_shape)))
