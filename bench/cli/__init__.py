@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": ("bench.cli.compare", "Compare stored rows of two sets of methods, paired by seed."),
     "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
     "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
+    "paper": ("bench.cli.paper", "Published tables beside ours."),
     "leaderboard": ("bench.cli.leaderboard", "Write leaderboards/ from stored rows."),
     "report": ("bench.cli.report", "Write the page of one run: spec, scores, curves, traversals, provenance."),
     "list": ("bench.cli.list", "List methods, data sets or metrics."),
