@@ -159,3 +159,11 @@ def test_a_bad_declaration_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(BadPaper, match=message):
         read_paper(path)
+
+
+def test_numbers_of_c_dsvae_are_those_of_the_paper():
+    first = PAPERS["cdsvae"].table("1")
+    assert first.value("Sprites", "C-DSVAE", "acc_pct").value == 99.99
+    assert first.value("Sprites", "MoCoGAN", "IS").value == 8.461
+    assert "not consistent" in first.value("Sprites", "MoCoGAN", "IS").note
+    assert PAPERS["cdsvae"].table("4").value("TIMIT", "C-DSVAE", "content_eer_pct") is not None
