@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from bench import part_evidence, transformation_evidence
+from bench import part_evidence, swap_evidence, transformation_evidence, verification_evidence
 from bench.api import Method
 from bench.datasets.base import DataInfo
 from bench.encoding import CHUNK, decode, encode, encode_rows, item_chunks, to_observations
 from bench.evaluation import ITEM_VIEWS, ItemRows, Rows
+from bench.judges import Judge
 from bench.randomness import EVALUATION_SEED, stream, torch_stream
 from metrics.protocols import Protocol as MetricProtocol
 
@@ -36,7 +37,7 @@ class Maker(Protocol):
         """One of these arrays."""
 
 
-FURTHER: tuple[Maker, ...] = (part_evidence, transformation_evidence)
+FURTHER: tuple[Maker, ...] = (part_evidence, transformation_evidence, swap_evidence, verification_evidence)
 
 
 def has_codes(method: type[Method]) -> bool:
@@ -67,7 +68,8 @@ class Evidence:
 
     Args:
         rows: of ``bench.evaluation.evaluation_rows``.
-        seed: the run's seed, for codes that are random by definition (the oracle's padding).
+        seed: the run's seed, for what is random by definition: samples of a prior, the oracle's padding.
+        find_judge: gives the judge of generated sequences, trained where there is none yet.
     """
 
     def __init__(
@@ -79,10 +81,12 @@ class Evidence:
         protocol: MetricProtocol,
         device: torch.device,
         seed: int,
+        find_judge: Callable[[], Judge] | None = None,
     ) -> None:
         self.method, self.data, self.dataset_id = method, data, dataset_id
         self.rows, self.protocol, self.device, self.seed = rows, protocol, device, seed
         self._made: dict[str, Any] = {}
+        self._find_judge = find_judge
 
     @property
     def has_codes(self) -> bool:
@@ -100,6 +104,17 @@ class Evidence:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+    def judge(self) -> Judge:
+        """The judge of this data."""
+        if self._find_judge is None:
+            raise ValueError("swaps need a judge, and none is at hand")
+        return self.made_once("judge", self._find_judge)  # type: ignore[no-any-return]
+
+    @property
+    def judge_facts(self) -> Mapping[str, Any] | None:
+        """What a row says of the judge; None where nothing was judged."""
+        return self._made["judge"].facts if "judge" in self._made else None
 
     def gather(self, names: Collection[str]) -> dict[str, Any]:
         """The named arrays, and the codes in any case: where a metric cannot run, its reason names what is missing.

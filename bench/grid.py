@@ -64,21 +64,20 @@ def build(request: Request, folders: Folders, device: str) -> Grid:
     methods = resolved_methods(request.methods, request.budget)
     datasets = _datasets(request, folders)
     runs, skipped, store = [], [], Store(folders.results)
-    wanted = {
-        name: metric_choice.wanted(request.metrics, protocol, registry.method(name).target) for name, _ in methods
-    }
-    pairs = [  # builds the network once, not once a seed
-        (data, method, refusal(*method, data[0], data[3], wanted[method[0]])) for data in datasets for method in methods
-    ]
+    pairs = []  # the network is built once, not once a seed
+    for data in datasets:
+        for one in methods:
+            ids = metric_choice.wanted(request.metrics, protocol, registry.method(one[0]).target, data[3])
+            pairs.append((data, one, ids, refusal(*one, data[0], data[3], ids)))
     for seed in request.seeds:
-        for (name, config, source, _), (method, method_config), reason in pairs:
+        for (name, config, source, _), (method, method_config), ids, reason in pairs:
             view = registry.method(method).card.view
             spec = RunSpec(
                 method, dataclasses.asdict(method_config), name, dataclasses.asdict(config), source.kind,
                 source.fingerprint, view, request.budget, seed, protocol, precision, request.threads,
                 request.score_every if method_config.n_steps else 0,
             )  # fmt: skip
-            reason = reason or cell_metrics.refusal(spec, wanted[method], len(request.seeds), store)
+            reason = reason or cell_metrics.refusal(spec, ids, len(request.seeds), store)
             if reason:
                 skipped.append((spec, reason))
             else:

@@ -10,30 +10,48 @@ from metrics.registry import PARTS, metric, metric_ids, resolve
 
 if TYPE_CHECKING:
     from bench.api import Method
+    from bench.datasets.base import DataInfo
 
 OF_PARTS = ("mcc[spearman]", "mig[hist20]", "dci[gbt]")
 """What each part of a code is scored with where no metrics are named."""
 
 OF_TRANSFORMATIONS = ("equivariance_error",)
 OF_CAPSULES = ("tvae_equivariance", "capcorr")
+OF_SEQUENCES = ("swap", "verification", "content_probe@dynamic")
+"""Scored, where no metrics are named, if method and data offer what they read."""
 
 
-def wanted(asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None) -> list[str]:
+def wanted(
+    asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None, info: DataInfo | None = None
+) -> list[str]:
     """Full ids of the metrics asked for, or of the protocol's own set; raises ``metrics.registry.UnknownMetric``.
 
     Args:
-        method: what is scored; its parts are scored, too, where no metrics are named, and how it moves.
+        method, info: what is scored, on which data: parts of its code, how it moves, swaps and verification are scored,
+            too, where no metrics are named.
     """
     if asked is not None:
         return [one.id for one in resolve(asked)]
     of_parts = [f"{one}@{part}" for part in parts_of(method) for one in OF_PARTS]
-    return [one.id for one in resolve([*protocol_named(protocol).metrics, *of_parts, *_of_moves(method)])]
+    own = protocol_named(protocol).metrics
+    return [one.id for one in resolve([*own, *of_parts, *_of_moves(method), *_of_sequences(method, info)])]
 
 
 def _of_moves(method: type[Method] | None) -> tuple[str, ...]:
     """What a method is scored with beside the protocol's metrics because transformations are its subject."""
     moves = OF_TRANSFORMATIONS if method is not None and method.card.view == "transformations" else ()
     return moves + (OF_CAPSULES if hasattr(method, "capsules") else ())
+
+
+def _of_sequences(method: type[Method] | None, info: DataInfo | None) -> list[str]:
+    if method is None or info is None or method.card.view != "sequences":
+        return []
+    from bench.evidence import available
+
+    names = available(method, info)
+    # the probe stands beside verification: elsewhere judged factors tell what a dynamic code holds
+    asked = [name for name in OF_SEQUENCES if name != "content_probe@dynamic" or info.identity]
+    return [one.id for one in resolve(asked) if all(one.evidence(need) in names for need in one.needs)]
 
 
 def parts_of(method: type[Method] | None) -> tuple[str, ...]:
@@ -68,8 +86,12 @@ def needs(ids: Sequence[str], available: Collection[str]) -> set[str]:
 
 
 def missing(
-    row: Mapping[str, Any], asked: Sequence[str] | None, protocol: str, method: type[Method] | None = None
+    row: Mapping[str, Any],
+    asked: Sequence[str] | None,
+    protocol: str,
+    method: type[Method] | None = None,
+    info: DataInfo | None = None,
 ) -> list[str]:
     """Metric ids of one run that a row should hold and does not, or holds in an older version."""
     scored = row.get("scored", {})
-    return [one for one in of_scope(wanted(asked, protocol, method), "run") if scored.get(one) != version(one)]
+    return [one for one in of_scope(wanted(asked, protocol, method, info), "run") if scored.get(one) != version(one)]

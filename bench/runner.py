@@ -122,11 +122,11 @@ def _has_row(store: Store, spec: RunSpec, display: Display) -> bool:
 
 
 def _prepare(specs: tuple[RunSpec, ...], options: Options, workers: int, display: Display) -> None:
-    jobs = prepare.jobs(specs)
+    jobs = prepare.jobs(specs, options.metrics)
     if not jobs:
         return
     display.note(f"preparing {', '.join(sorted({spec.dataset for spec in jobs}))}")
-    calls = [(spec, options.folders) for spec in jobs]
+    calls = [(spec, options.folders, options.devices[0], options.metrics) for spec in jobs]
     try:
         for _ in range(2):  # a killed one is tried again: what is in the cache already stays there
             with suppress(BrokenProcessPool):

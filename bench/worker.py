@@ -16,12 +16,14 @@ import torch
 
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
+from bench.datasets.base import DataInfo
 from bench.device_claims import claimed_device
 from bench.evaluation import Rows, evaluation_rows
 from bench.evidence import Evidence, available, has_codes
 from bench.isolation import Guard, Leftovers, isolated
+from bench.judges import Judge, judge_for
 from bench.kept_codes import kept_codes, save_codes
-from bench.opening import Folders, data_store, open_dataset, spec_dataset, spec_method
+from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset, spec_method
 from bench.output import captured
 from bench.progress import Reporter
 from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
@@ -169,10 +171,15 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
     if is_stale(row, spec):
         return False
-    method = registry.method(spec.method).target
-    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol, method):
+    method, info = registry.method(spec.method).target, described(spec)
+    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol, method, info):
         return False
     return has_kept(spec, options)
+
+
+def described(spec: RunSpec) -> DataInfo:
+    """What is known of a spec's data before it is opened."""
+    return describe(spec.dataset, spec_dataset(spec)[0])
 
 
 def has_kept(spec: RunSpec, options: Options) -> bool:
@@ -201,7 +208,8 @@ class _Run:
         self.reporter, self.should_stop, self.guard = reporter, should_stop, guard
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
-        asked = metric_choice.wanted(options.metrics, spec.protocol, registry.method(spec.method).target)
+        method = registry.method(spec.method).target
+        asked = metric_choice.wanted(options.metrics, spec.protocol, method, described(spec))
         self.wanted = metric_choice.of_scope(asked, "run")
         self.keeps_kl = len(self.wanted) < len(asked)
         self.notes: list[str] = []
@@ -325,12 +333,14 @@ class _Run:
     def _scored(self, method: Method, data: Any, rows: Rows, old: dict[str, Any] | None) -> dict[str, Any]:
         spec = self.spec
         with self.phase("encoding"):
-            evidence = Evidence(method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed)
+            evidence = Evidence(
+                method, data, spec.dataset_id, rows, self.protocol, self.device, spec.seed, lambda: self._judge(data)
+            )
             if evidence.has_codes:
                 self._keep_codes(evidence)
         wanted = self.wanted
         if old is not None:
-            wanted = metric_choice.missing(old, self.options.metrics, spec.protocol, type(method))
+            wanted = metric_choice.missing(old, self.options.metrics, spec.protocol, type(method), data.info)
         factors, names = data.info.factors, available(type(method), data.info)
         ids, _ = scoring.applicable(names, factors.is_discrete, wanted, continuous=factors.continuous_names)
         with self.phase("encoding"):
@@ -350,7 +360,27 @@ class _Run:
         }
         if old is not None:
             result = {key: {**old[key], **result[key]} for key in result}
-        return result
+        return result | self._judged_by(evidence, result, old)
+
+    def _judge(self, data: Any) -> Judge:
+        spec = self.spec
+        store = data_store(spec.dataset, *spec_dataset(spec), self.options.folders)
+        return judge_for(data, spec.dataset, spec.dataset_id, store, spec.budget, self.device, spec.precision)
+
+    def _judged_by(self, evidence: Evidence, result: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+        """What the row says of the judge; each metric's details name it, since a cache may have lost an earlier one."""
+        facts = evidence.judge_facts
+        if facts is None:
+            return {} if old is None or "judge" not in old else {"judge": old["judge"]}
+        for one, details in result["details"].items():
+            if one.startswith("swap[") and "judge" not in details:
+                details["judge"] = facts["hash"]
+        if not facts["is_trusted"]:
+            self.notes.append(
+                f"the judge names {facts['mean_accuracy']:.1%} of the factors of real test sequences, below "
+                f"{facts['threshold']:.1%}: swaps say as much of the judge as of the method"
+            )
+        return {"judge": dict(facts)}
 
     def _keep_codes(self, evidence: Evidence) -> None:
         """Raises ``Diverged`` where a code is not finite."""

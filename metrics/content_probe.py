@@ -16,20 +16,20 @@ from metrics.registry import MetricCard, Output, register_metric
 
 
 def content_probe_with_details(
-    dynamic_codes: np.ndarray,
-    dynamic_factors: np.ndarray,
-    dynamic_codes_test: np.ndarray,
-    dynamic_factors_test: np.ndarray,
+    codes: np.ndarray,
+    factors: np.ndarray,
+    codes_test: np.ndarray,
+    factors_test: np.ndarray,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The scores of ``content_probe`` and those of each factor."""
-    check_rows("content_probe", dynamic_codes, dynamic_factors)
-    check_rows("content_probe", dynamic_codes_test, dynamic_factors_test)
-    x = np.asarray(dynamic_codes, np.float64)
+    check_rows("content_probe", codes, factors)
+    check_rows("content_probe", codes_test, factors_test)
+    x = np.asarray(codes, np.float64)
     mean, std = x.mean(0), x.std(0)
     std[x.min(0) == x.max(0)] = np.inf  # a latent that never moves says nothing
-    x, x_test = (x - mean) / std, (np.asarray(dynamic_codes_test, np.float64) - mean) / std
+    x, x_test = (x - mean) / std, (np.asarray(codes_test, np.float64) - mean) / std
     acc, majority = [], []
-    for labels, labels_test in zip(dynamic_factors.T, dynamic_factors_test.T, strict=True):
+    for labels, labels_test in zip(factors.T, factors_test.T, strict=True):
         values, counts = np.unique(labels, return_counts=True)
         majority.append(float((labels_test == values[counts.argmax()]).mean()))
         if len(values) < 2:
@@ -46,11 +46,11 @@ def content_probe_with_details(
         summary="Accuracy of a linear classifier of what happens in a frame (phone, digit) on its dynamic code.",
         paper="",
         source=(
-            "multinomial logistic regression (C = 1) on the dynamic posterior means, each standardised, fitted on "
-            "frames of the training split and tested on frames of the test split"
+            "multinomial logistic regression (C = 1) on standardised codes, fitted on frames of the training split and "
+            "tested on frames of the test split; content_probe@dynamic reads the dynamic code alone"
         ),
-        needs=("dynamic_codes", "dynamic_factors", "dynamic_codes_test", "dynamic_factors_test"),
-        factors=None,
+        needs=("codes", "factors", "codes_test", "factors_test"),
+        factors="discrete",
         variants={"": {}},
         outputs={
             "/acc": Output(ceiling=1.0, note="beside /majority, what a code that says nothing reaches"),
@@ -63,17 +63,17 @@ def content_probe_with_details(
     ),
 )
 def content_probe(
-    dynamic_codes: np.ndarray,
-    dynamic_factors: np.ndarray,
-    dynamic_codes_test: np.ndarray,
-    dynamic_factors_test: np.ndarray,
+    codes: np.ndarray,
+    factors: np.ndarray,
+    codes_test: np.ndarray,
+    factors_test: np.ndarray,
 ) -> dict[str, float]:
     """Mean test accuracy over dynamic factors, and that of always naming the most frequent class.
 
     Args:
-        dynamic_codes: (n, n_dynamic) of frames the classifier is fitted on.
-        dynamic_factors: (n, n_factors) int, one class index per column.
-        dynamic_codes_test, dynamic_factors_test: of other frames.
+        codes: (n, n_dynamic) of frames the classifier is fitted on.
+        factors: (n, n_factors) int, one class index per column.
+        codes_test, factors_test: of other frames.
 
     Returns:
         "content_probe/acc" and "content_probe/majority" in [0, 1].
@@ -81,4 +81,4 @@ def content_probe(
     Raises:
         ValueError: rows differ, or a factor is constant.
     """
-    return content_probe_with_details(dynamic_codes, dynamic_factors, dynamic_codes_test, dynamic_factors_test)[0]
+    return content_probe_with_details(codes, factors, codes_test, factors_test)[0]

@@ -24,6 +24,7 @@ class Protocol:
         rows: metric name -> its own number of fitted rows.
         wide_rows: metric name -> fitted and test rows at most, once codes have more than ``wide`` latents.
         wide: see ``wide_rows``.
+        n_passes: draws from the prior that swaps are judged on.
         n_train_votes, n_test_votes, votes_batch: of the interventional metrics.
         summary: one sentence for tables.
     """
@@ -38,6 +39,7 @@ class Protocol:
     rows: Mapping[str, int] = field(default_factory=dict)
     wide_rows: Mapping[str, int] = field(default_factory=dict)
     wide: int = 64
+    n_passes: int = 5
     n_train_votes: int = 10_000
     n_test_votes: int = 5_000
     votes_batch: int = 64
@@ -77,6 +79,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             n_train_sequences=3_000,
             n_test_sequences=1_500,
             wide_rows={"dci": 2_000, "dci_es": 2_000},
+            n_passes=2,
         ),
         Protocol(
             "locatello2019",
