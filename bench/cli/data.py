@@ -73,12 +73,14 @@ def _files_in_words(name: str, config: Any, fetcher: Any) -> str:
 
 @command.command("show")
 @click.argument("dataset", metavar="NAME[key=value]", shell_complete=one_of("datasets"))
-@click.option("--output", "-o", metavar="FILE", help="Where to write the picture. [default: NAME.png]")
+@click.option("--output", "-o", metavar="FILE", help="Where to write the picture; a .gif moves. [default: NAME.png]")
 @click.option("--budget", default="smoke", show_default=True, help="Whose sizes to use; smoke opens fastest.")
 @click.option("--seed", default=0, show_default=True, help="Which observations are shown.")
 @data_root_option
 def show(dataset: str, output: str | None, budget: str, seed: int, data_root: str | None) -> int:
     """Draw a contact sheet: observations with their factors.
+
+    Sequences move in a .gif file.
 
     Example: bench data show natural_sprites[form=continuous]
     """
@@ -94,14 +96,14 @@ def show(dataset: str, output: str | None, budget: str, seed: int, data_root: st
         raise UsageError(f"bench data show draws one data set with one value per parameter, got '{dataset}'")
     name = chosen[0].name
     entry = registry.dataset(name)
-    path = picture_path(output or f"{name}.png")
+    path = picture_path(output or f"{name}.png", ".gif")
     config = selection.resolve_config(entry.config, entry.card.budgets.get(budget, {}), chosen[0], "bench data show")
     folders = Folders.from_environment(data=data_root)
     try:
         config, source = resolve_source(name, config, folders)
         data = open_dataset(name, config, source, folders)
+        contact_sheet(data, path, stream(seed, name, "contact sheet"))
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
-    contact_sheet(data, path, stream(seed, name, "contact sheet"))
     click.echo(f"{name} ({source.kind}) drawn to {path}")
     return 0

@@ -42,13 +42,18 @@ data_root_option = click.option(
 )  # fmt: skip
 
 
-def picture_path(text: str) -> Path:
-    """The file to draw to; raises UsageError where its folder is missing or its ending is no picture's."""
+def picture_path(text: str, *more: str) -> Path:
+    """The file to draw to; raises UsageError where its folder is missing or its ending is no picture's.
+
+    Args:
+        more: endings that are allowed beside .png, .svg and .pdf.
+    """
     path = Path(text)
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: there is no folder {path.parent}")
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--output {path}: the name ends in .png, .svg or .pdf")
+    *endings, last = (".png", ".svg", ".pdf", *more)
+    if path.suffix not in (*endings, last):
+        raise UsageError(f"--output {path}: the name ends in {', '.join(endings)} or {last}")
     return path
 
 

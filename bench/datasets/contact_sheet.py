@@ -3,53 +3,109 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.datasets.base import FactorSpace
 from bench.datasets.containers import Container, Labelled
 
-_N_COLUMNS = 4
+Item = tuple[np.ndarray, list[tuple[str, bool]]]  # a picture, and the lines under it with whether they are bold
+
 _MAX_FRAMES = 9  # of one sequence
 _GAP = 2  # pixels between frames
 _GREY = 160
 _MAX_LINES = 12  # of yes-or-no factors
+_WIDTH_CM = 16.8
+_TICK_MS, _PAUSE_MS = 160, 700  # of a moving sheet: each frame, and the last one
 
 
 def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n: int = 12) -> None:
     """Draw n training items to ``path`` (its ending picks the format): frames side by side, factors under them.
 
-    Items are sequences that transformations move where the data set has them, else pairs, sequences or images. A factor
-    that changes within the item is shown as first → last value, in bold.
+    Items are sequences that transformations move where the data set has them, else pairs, sequences or images. What a
+    factor is in the frames that are shown stands in bold where it changes. A ``.gif`` shows the frames one after the
+    other.
+
+    Raises:
+        ValueError: a ``.gif`` of a data set whose items do not move.
     """
+    offered = container.info.views
+    view = next(v for v in ("transformations", "pairs", "sequences", "images") if v in offered)
+    has_images = len(container.info.observation_shape) == 3
+    moves = path.suffix == ".gif"
+    if moves and (view == "images" or not has_images):
+        raise ValueError("this data set has no moving pictures; name a .png file")
+    drawn = container.labelled(n, rng, view=view)
+    shown = _shown(drawn.x.shape[1])
+    title = f"{container.title or 'Data set'}\nTraining {view} drawn at random, n = {n}"
+    space = container.info.factors
+    if moves:
+        ticks = [
+            [(_strip(frames[[t]]), _factor_lines(space, values[[t]])) for frames, values in _items(drawn)]
+            for t in range(drawn.x.shape[1])
+        ]
+        _save_moving(path, title, ticks)
+        return
+    items = [
+        (_strip(frames[shown]) if has_images else _spectrogram(frames), _factor_lines(space, values[shown]))
+        for frames, values in _items(drawn)
+    ]
+    n_columns = 2 if has_images and len(shown) > 4 else 4
+    figure, _ = _sheet(title, items, n_columns, is_square=has_images)
+    figure.savefig(path, dpi=200)
+
+
+def _items(drawn: Labelled) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return zip(drawn.x, drawn.factors, strict=True)
+
+
+def _save_moving(path: Path, title: str, ticks: Sequence[Sequence[Item]]) -> None:
+    """An animation of one picture of the whole sheet per tick."""
+    from PIL import Image
+
+    figure, places = _sheet(title, ticks[0], 4, is_square=True)
+    figure.set_dpi(110)
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # keeps every place where it is in the first picture
+    pictures = []
+    for tick in ticks:
+        for (image, texts), (strip, lines) in zip(places, tick, strict=True):
+            image.set_data(strip)
+            for text, (words, _) in zip(texts, lines, strict=True):
+                text.set_text(words)
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+        pictures.append(Image.fromarray(pixels))
+    durations = [_TICK_MS] * (len(pictures) - 1) + [_PAUSE_MS]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def _sheet(title: str, items: Sequence[Item], n_columns: int, is_square: bool) -> tuple[Any, list[tuple[Any, Any]]]:
+    """The figure, and of each item the image and the texts in it."""
     # Only here, so that listing data sets does not wait for matplotlib.
     from bench.report.style import new_figure, style
 
-    offered = container.info.views
-    view = next(v for v in ("transformations", "pairs", "sequences", "images") if v in offered)
-    drawn = container.labelled(n, rng, view=view)
-    has_images = len(container.info.observation_shape) == 3
-    strips = [_strip(frames[_shown(len(frames))]) if has_images else _spectrogram(frames) for frames in drawn.x]
-    rows = math.ceil(n / _N_COLUMNS)
-    column_cm = 4.2
-    picture_cm = column_cm * strips[0].shape[0] / strips[0].shape[1] if has_images else column_cm
-    names = container.info.factors.names
-    n_lines = _MAX_LINES if set(container.info.factors.sizes) == {2} and len(names) > _MAX_LINES else len(names)
-    text_cm = 0.35 * n_lines + 0.3
+    strip, lines = items[0]
+    rows = math.ceil(len(items) / n_columns)
+    column_cm = _WIDTH_CM / n_columns
+    picture_cm = column_cm * strip.shape[0] / strip.shape[1] if is_square else column_cm
+    text_cm = 0.35 * max(len(lines) for _, lines in items) + 0.3
+    places = []
     with style():
-        figure = new_figure(rows * (picture_cm + text_cm) + 0.7, width_cm=_N_COLUMNS * column_cm)
-        title = container.title or "Data set"
-        figure.suptitle(f"{title}\nTraining {view} drawn at random, n = {n}", x=0.01, ha="left", fontsize=8)
+        figure = new_figure(rows * (picture_cm + text_cm) + 0.7, width_cm=_WIDTH_CM)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=8)
         figure.get_layout_engine().set(h_pad=0.06, w_pad=0.05, rect=(0, 0.01, 1, 0.99))  # type: ignore[union-attr, call-arg]
-        aspect = "equal" if has_images else "auto"
-        axes = figure.subplots(rows, _N_COLUMNS, squeeze=False).ravel()
-        for i, axis in enumerate(axes):
+        axes = figure.subplots(rows, n_columns, squeeze=False).ravel()
+        for axis in axes:
             axis.set_axis_off()
-            if i < n:
-                axis.imshow(strips[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
-                _write_factors(axis, container.info.factors, drawn, i)
-        figure.savefig(path, dpi=200)
+        for axis, (strip, lines) in zip(axes, items, strict=False):
+            aspect = "equal" if is_square else "auto"
+            image = axis.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
+            places.append((image, [_written(axis, line, *words) for line, words in enumerate(lines)]))
+    return figure, places
 
 
 def _shown(n_frames: int) -> np.ndarray:
@@ -74,30 +130,34 @@ def _spectrogram(frames: np.ndarray) -> np.ndarray:
     return (255 * (frames.T[::-1] - low) / (high - low or 1.0)).astype(np.uint8)
 
 
-def _write_factors(axis: object, space: FactorSpace, drawn: Labelled, item: int) -> None:
-    """One line per factor under the picture."""
-    for line, (text, is_bold) in enumerate(_factor_lines(space, drawn.factors[item, 0], drawn.factors[item, -1])):
-        axis.annotate(  # type: ignore[attr-defined]
-            text,
-            xy=(0, 0),
-            xycoords="axes fraction",
-            xytext=(0, -8 - 9 * line),
-            textcoords="offset points",
-            fontsize=7,
-            fontweight="bold" if is_bold else "normal",
-        )
+def _written(axis: Any, line: int, text: str, is_bold: bool) -> Any:
+    """A line of text under the picture."""
+    return axis.annotate(
+        text,
+        xy=(0, 0),
+        xycoords="axes fraction",
+        xytext=(0, -8 - 9 * line),
+        textcoords="offset points",
+        fontsize=7,
+        fontweight="bold" if is_bold else "normal",
+    )
 
 
-def _factor_lines(space: FactorSpace, first: np.ndarray, last: np.ndarray) -> list[tuple[str, bool]]:
-    """Text and whether it is bold; of many yes-or-no factors only the names of those that hold."""
+def _factor_lines(space: FactorSpace, values: np.ndarray) -> list[tuple[str, bool]]:
+    """Text and whether it is bold, from the values (time, n_factors) of the frames that are shown.
+
+    Of many yes-or-no factors only the names of those that hold in the first frame.
+    """
     if len(space.names) > _MAX_LINES and set(space.sizes) == {2}:
-        names = [name for name, value in zip(space.names, first, strict=True) if value]
+        names = [name for name, value in zip(space.names, values[0], strict=True) if value]
         shown = (
             names if len(names) <= _MAX_LINES else [*names[: _MAX_LINES - 1], f"… and {len(names) - _MAX_LINES + 1}"]
         )
         return [(name, False) for name in shown]
     lines = []
-    for i, (name, kind) in enumerate(zip(space.names, space.kinds, strict=True)):
-        a, b = (f"{v[i]:.3f}" if kind == "continuous" else f"{int(v[i])}" for v in (first, last))
-        lines.append((f"{name} {a} → {b}" if a != b else f"{name} {a}", a != b))
+    for name, kind, column in zip(space.names, space.kinds, values.T, strict=True):
+        texts = [f"{value:.3f}" if kind == "continuous" else f"{int(value)}" for value in column]
+        is_same, is_short = len(set(texts)) == 1, len(texts) == 2 or kind == "continuous"
+        words = texts[0] if is_same else f"{texts[0]} → {texts[-1]}" if is_short else " ".join(texts)
+        lines.append((f"{name} {words}", not is_same))
     return lines

@@ -145,7 +145,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(bench_in_process, argu
     ("arguments", "message"),
     [
         (["--budget", "quik"], "--budget is one of"),
-        (["-o", "sheet.foo"], "the name ends in .png, .svg or .pdf"),
+        (["-o", "sheet.foo"], "the name ends in .png, .svg, .pdf or .gif"),
         (["-o", "nowhere/sheet.png"], "there is no folder nowhere"),
     ],
 )

@@ -43,7 +43,7 @@ def faces():
 
 def test_of_many_yes_or_no_factors_those_that_hold_are_named():
     data = faces()
-    every, some = (_factor_lines(data.info.factors, row, row) for row in data.factors)
+    every, some = (_factor_lines(data.info.factors, row[None]) for row in data.factors)
     assert [text for text, _ in some] == ["attribute_37", "attribute_38", "attribute_39"]
     assert [text for text, _ in every][-2:] == ["attribute_10", "… and 29"]
 
@@ -65,3 +65,28 @@ def test_a_pair_is_its_first_frame_then_its_second(tmp_path):
     assert len(first) > 10_000
     assert np.median(first[:, 1]) < np.median(second[:, 1])
     assert abs(np.median(first[:, 0]) - np.median(second[:, 0])) < 5
+
+
+def test_a_factor_that_comes_back_is_shown_to_have_changed():
+    lines = _factor_lines(SPACE, np.array([[0, 0.5], [3, 0.5], [0, 0.5]]))
+    assert lines == [("hue 0 3 0", True), ("size 0.500", False)]
+    assert _factor_lines(SPACE, np.array([[0, 0.5], [3, 0.25]])) == [("hue 0 → 3", True), ("size 0.500 → 0.250", True)]
+
+
+def test_a_gif_shows_one_frame_after_the_other(tmp_path):
+    shades = np.array([40, 140, 240], np.uint8)
+    frames = np.broadcast_to(shades[None, :, None, None, None], (2, 3, 1, 16, 16)).copy()
+    info = DataInfo((1, 16, 16), ("sequences",), SPACE, n_frames=3)
+    contact_sheet(SequenceData(info, frames, labels(2, 3)), tmp_path / "sheet.gif", np.random.default_rng(0), n=2)
+    with Image.open(tmp_path / "sheet.gif") as moving:
+        assert moving.n_frames == 3
+        for t, shade in enumerate(shades):
+            moving.seek(t)
+            grey = np.asarray(moving.convert("L")).astype(int)
+            for other in shades:
+                assert ((abs(grey - other) <= 2).sum() > 5_000) == (other == shade)
+
+
+def test_what_does_not_move_gives_no_gif(tmp_path):
+    with pytest.raises(ValueError, match="has no moving pictures"):
+        contact_sheet(colours(), tmp_path / "sheet.gif", np.random.default_rng(0))
