@@ -121,13 +121,12 @@ class Method(nn.Module):
     - ``latent_kl(x) -> (n, n_latents)``: KL of each latent's posterior to its prior, in nats, of such x;
     - ``gaussian_posterior(x) -> (mean, log_var)``, each (n, n_latents), of q(z|x) of frames x (n, *observation), where
       the prior is N(0, I) and ``decode`` gives pixel means: for likelihoods under other decoder distributions;
-    - ``capsules(x) -> (batch, time, n_capsules, capsule_size)``: activations that a step of a transformation rolls by
-      one along the last axis;
     - ``fit(x, generator)``: for what is not trained by gradient; x (n, *observation) float32, ``fit_rows`` rows;
     - ``encode_factors(factors, generator)``: only where the card says ``reads_factors``;
     - ``parts(x) -> {name: codes}``: the pieces of the code that mean different things, each scored by itself as
       ``metric@name``: (batch, n) for what holds for the whole item ("static", "utterance"), (batch, time, n) for what
-      each frame has ("dynamic", "capsules"), (batch, time - 1, n) for what happens between frames ("speeds");
+      each frame has ("dynamic", "capsules"), (batch, time - 1, n) for what happens between frames ("speeds"); capsules
+      stand one after the other, ``n_capsules`` of them, and a step of a transformation rolls each by one place;
     - ``generate(static, dynamic) -> (batch, time, *observation)`` in [0, 1] from static codes (batch, n_static) and
       dynamic ones (batch, time, n_dynamic), as ``parts`` or ``sample_prior`` gives them;
     - ``sample_prior(n, n_frames, generator) -> {"static": (n, n_static), "dynamic": (n, n_frames, n_dynamic)}``: what

@@ -40,7 +40,7 @@ def wanted(
 def _of_moves(method: type[Method] | None) -> tuple[str, ...]:
     """What a method is scored with beside the protocol's metrics because transformations are its subject."""
     moves = OF_TRANSFORMATIONS if method is not None and method.card.view == "transformations" else ()
-    return moves + (OF_CAPSULES if hasattr(method, "capsules") else ())
+    return moves + (OF_CAPSULES if "capsules" in parts_of(method) else ())
 
 
 def _of_sequences(method: type[Method] | None, info: DataInfo | None) -> list[str]:

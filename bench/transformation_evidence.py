@@ -37,7 +37,7 @@ def offers(method: type[Method], info: DataInfo) -> set[str]:
             names |= {"rollouts_switching", "rollouts_superposing", "pair_predictions"}
         if hasattr(method, "infer_amounts") and hasattr(method, "transform"):
             names.add("rollouts_inferred")
-    if info.transformations and hasattr(method, "capsules"):
+    if info.transformations and hasattr(method, "parts") and "capsules" in method.part_names:
         names.add("capsules")
     if hasattr(method, "gaussian_posterior") and hasattr(method, "decode") and len(info.observation_shape) == 3:
         names.add("likelihood_terms")
@@ -165,7 +165,8 @@ def _capsules(evidence: Evidence) -> CapsuleSequences:
     rng = stream(EVALUATION_SEED, evidence.dataset_id, "capsules")
     drawn = evidence.data.labelled(N_SEQUENCES, rng, _test_split(evidence), "transformations")
     x = to_observations(drawn.x, torch.device("cpu")).split(max(1, CHUNK // info.n_frames))
-    activations = torch.cat([method.capsules(piece.to(evidence.device)).float().cpu() for piece in x])  # type: ignore[operator]
+    flat = torch.cat([method.parts(piece.to(evidence.device))["capsules"].float().cpu() for piece in x])  # type: ignore[operator]
+    activations = flat.unflatten(-1, (method.n_capsules, -1))  # type: ignore[arg-type]
     moving = drawn.amounts.sum(1).argmax(1)
     columns = np.array([info.factors.names.index(name) for name in info.transformations])
     positions = drawn.factors[np.arange(len(moving)), :, columns[moving]]

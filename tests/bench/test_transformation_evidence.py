@@ -158,11 +158,13 @@ def test_capsules_are_read_with_the_places_of_what_moves():
 
     class Wheels(Method):
         card = CARD
+        part_names = ("capsules",)
+        n_capsules = 3
 
-        def capsules(self, x):
+        def parts(self, x):
             change = (x.mean((-1, -2)) - x[:, :1].mean((-1, -2))) / torch.tensor([0.08, 0.05, 0.08])
             gone = change.abs().sum(-1).round().long()
-            return torch.nn.functional.one_hot(gone % 8, 8).float()[:, :, None].expand(-1, -1, 3, -1)
+            return {"capsules": torch.nn.functional.one_hot(gone % 8, 8).float().repeat(1, 1, 3)}
 
     found = transformation_evidence.make(evidence_of(Wheels()), "capsules")
     assert found.activations.shape == (200, N_STEPS + 1, 3, 8)
