@@ -7,7 +7,7 @@ slab, so that few fields act at once. Unsupervised. After KingJamesSong/latent-f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -146,6 +146,8 @@ class Speeds(NamedTuple):
 @register_method("sta", config=STAConfig, card=CARD)
 class STA(FlowMethod):
     """Flows along ∇u_k + r_k at speeds inferred from pairs of frames."""
+
+    part_names: ClassVar[tuple[str, ...]] = ("speeds",)
 
     def __init__(self, config: STAConfig, data: DataSpec) -> None:
         super().__init__("sta", config, data, config.n_flows)

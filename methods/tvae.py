@@ -7,7 +7,7 @@ frame is expected one position further in the next. After akandykeller/Topograph
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,8 @@ CARD = MethodCard(
 @register_method("tvae", config=TVAEConfig, card=CARD)
 class TVAE(Method):
     """Capsules of Student-t units that roll in time."""
+
+    part_names: ClassVar[tuple[str, ...]] = ("capsules",)
 
     def __init__(self, config: TVAEConfig, data: DataSpec) -> None:
         super().__init__()
