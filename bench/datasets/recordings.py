@@ -19,7 +19,7 @@ import torch
 from bench.datasets.base import DataInfo, DataStore, FactorSpace
 from bench.datasets.containers import Draw, SequenceData, as_float, to_device
 from bench.datasets.grid import check_choice
-from bench.datasets.spectrogram import LOG_FLOOR, N_FEATURES, SHIFT, WINDOW, log_spectra, volume, windows_at
+from bench.datasets.spectrogram import N_FEATURES, SHIFT, WINDOW, log_spectra, volume, windows_at
 from bench.datasets.voice_change import change_voice
 
 N_FRAMES = 20
@@ -149,13 +149,13 @@ def speech_data(
     title: str,
     *,
     has_seen_speakers: bool,
-    log_floor: float = LOG_FLOOR,
+    n_heard: int = N_FEATURES,
 ) -> SpeechData:
     """The container of a corpus; samples, spectra and changed voices are kept, for all ways to cut them.
 
     Args:
         has_seen_speakers: the test recordings are of the training speakers.
-        log_floor: of log10 |X|, for recordings whose band ends below 8 kHz.
+        n_heard: features within the band of the recordings; those above it are 0.
     """
     store = store.without("starts", "shift")
     recordings = kept(store, read)
@@ -166,12 +166,13 @@ def speech_data(
         where = layout.sample_starts(recordings.offsets, rows)
         return windows_at(samples, where[where >= 0]), where >= 0
 
-    scale = store.cached("scale", lambda: _scale(recordings, layout, raw, log_floor))
+    scale = store.cached("scale", lambda: _scale(recordings, layout, raw))
 
     def spectra(samples: np.ndarray, rows: slice) -> np.ndarray:
         windows, is_sound = raw(samples, rows)
         frames = np.zeros((len(is_sound), N_FEATURES), np.float32)
-        frames[is_sound] = (log_spectra(windows, log_floor) - scale[0]) / scale[1]
+        frames[is_sound] = (log_spectra(windows) - scale[0]) / scale[1]
+        frames[:, n_heard:] = 0
         return frames
 
     def volumes() -> np.ndarray:
@@ -201,13 +202,12 @@ def _scale(
     recordings: Recordings,
     layout: Layout,
     raw: Callable[[np.ndarray, slice], tuple[np.ndarray, np.ndarray]],
-    log_floor: float,
 ) -> np.ndarray:
     """Mean and standard deviation of each feature over the frames of the training recordings, (2, 200) float32."""
     n, total, squares = 0, np.zeros(N_FEATURES), np.zeros(N_FEATURES)
     n_train = int((recordings.splits == 0).sum())
     for rows in _pieces(int(layout.first[n_train])):
-        spectra = log_spectra(raw(recordings.samples, rows)[0], log_floor).astype(np.float64)
+        spectra = log_spectra(raw(recordings.samples, rows)[0]).astype(np.float64)
         n, total, squares = n + len(spectra), total + spectra.sum(0), squares + (spectra**2).sum(0)
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, 0))

@@ -81,8 +81,11 @@ def _sphere(content: bytes, where: str) -> tuple[np.ndarray, int]:
 def _sphere_fields(content: bytes, where: str) -> dict[str, int | str]:
     """Values of the lines ``name -i NUMBER`` and ``name -sLENGTH TEXT`` up to ``end_head``, and ``header_bytes``."""
     size = content[len(_SPHERE) : len(_SPHERE) + 8].strip()
-    if not size.isdigit() or not 16 <= int(size) <= min(_MAX_HEADER, len(content)):
-        raise ValueError(f"{where}: its header's length should be in its second line, found '{one_line(size)}'")
+    if not size.isdigit() or not 16 <= int(size) <= _MAX_HEADER:
+        found = one_line(size.decode("latin-1"))
+        raise ValueError(f"{where}: the length of its header should be in its second line, found '{found}'")
+    if int(size) > len(content):
+        raise ValueError(f"{where}: is cut short within its header of {int(size):,} bytes")
     lines = content[16 : int(size)].decode("latin-1").split("\n")
     if "end_head" not in [line.strip() for line in lines]:
         raise ValueError(f"{where}: its header has no line end_head")

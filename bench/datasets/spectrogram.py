@@ -8,6 +8,7 @@ at 16 kHz) every 10 ms (160), wholly inside the signal; square root of the perio
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy.fft import rfft
@@ -36,16 +37,16 @@ def windows_at(samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return samples[starts[:, None] + np.arange(WINDOW)].astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def log_spectra(windows: np.ndarray, log_floor: float = LOG_FLOOR) -> np.ndarray:
+def log_spectra(windows: np.ndarray) -> np.ndarray:
     """Decibels (n, 200) float32 of windows (n, 400): feature k is the bin at 40 (k + 1) Hz."""
     magnitude = np.abs(rfft(windows * _ROOT_HANN, axis=1)[:, 1:])
-    floor = np.float32(10.0**log_floor)  # float32 knows 1e-38, so the logarithm of the floor is exact to 1e-6
+    floor = np.float32(10.0**LOG_FLOOR)  # float32 knows 1e-38, so the logarithm of the floor is exact to 1e-6
     return 20 * np.log10(np.maximum(magnitude, floor)).astype(np.float32)
 
 
-def spectrogram(samples: np.ndarray, log_floor: float = LOG_FLOOR) -> np.ndarray:
+def spectrogram(samples: np.ndarray) -> np.ndarray:
     """Decibels (n_frames, 200) float32 of a signal of 16-bit samples at 16 kHz."""
-    return log_spectra(windows_at(samples, SHIFT * np.arange(count_frames(len(samples)))), log_floor)
+    return log_spectra(windows_at(samples, SHIFT * np.arange(count_frames(len(samples)))))
 
 
 def volume(windows: np.ndarray) -> np.ndarray:
@@ -63,10 +64,15 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
         return samples
     factor = math.gcd(rate, RATE)
     up, down = RATE // factor, rate // factor
+    return as_samples(resample_poly(samples.astype(np.float64), up, down, window=_low_pass(rate, up)))
+
+
+@cache
+def _low_pass(rate: int, up: int) -> np.ndarray:
+    """Coefficients of the interpolating filter, which runs at ``up`` times the rate."""
     half = 0.5 * min(rate, RATE)
     n_taps, beta = kaiserord(_STOP_BAND, _TRANSITION * half / (0.5 * rate * up))
-    low_pass = firwin(n_taps | 1, (1 - 0.5 * _TRANSITION) * half, window=("kaiser", beta), fs=rate * up)
-    return as_samples(resample_poly(samples.astype(np.float64), up, down, window=low_pass))
+    return firwin(n_taps | 1, (1 - 0.5 * _TRANSITION) * half, window=("kaiser", beta), fs=rate * up)
 
 
 def as_samples(signal: np.ndarray) -> np.ndarray:

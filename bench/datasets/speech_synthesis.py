@@ -145,9 +145,11 @@ def _coloured_noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 def _sentence(rng: np.random.Generator) -> np.ndarray:
     """40 to 60 phones between two silences, none twice in a row."""
     n = int(rng.integers(40, 61))
-    steps = np.concatenate([[0], rng.integers(1, len(PHONES), size=n - 2)])
-    phones = (_SILENCE + np.cumsum(steps)) % len(PHONES)  # a step is never a whole round
-    return np.append(phones, _SILENCE)
+    while True:
+        steps = np.concatenate([[0], rng.integers(1, len(PHONES), size=n - 2)])
+        phones = (_SILENCE + np.cumsum(steps)) % len(PHONES)  # a step is never a whole round
+        if phones[-1] != _SILENCE:
+            return np.append(phones, _SILENCE)
 
 
 def _voiced_and_noisy(

@@ -125,7 +125,7 @@ CARD = DatasetCard(
     source=find_source,
     budgets={
         "smoke": {"n_speakers": 3},
-        "quick": {"n_speakers": 60},
+        "quick": {"n_speakers": 100},
         "standard": {"n_speakers": 200},
         "paper": {"n_speakers": N_SPEAKERS[0]},
     },
@@ -145,6 +145,7 @@ CARD = DatasetCard(
         "speakers (fewer for the smaller budgets) with 8 sentences each; no sentence is said twice. Not comparable "
         "with published tables."
     ),
+    version=2,
 )
 
 

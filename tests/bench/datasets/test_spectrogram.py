@@ -44,7 +44,6 @@ def test_a_tone_is_loudest_in_its_own_feature(frequency):
 
 def test_silence_lies_on_the_floor():
     np.testing.assert_allclose(log_spectra(np.zeros((2, 400), np.float32)), -400.0, rtol=1e-6)
-    np.testing.assert_allclose(log_spectra(np.zeros((2, 400), np.float32), log_floor=-3.0), -60.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "frames"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (16_000, 98)])
