@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import npy
+from bench import judged_files, npy
 from bench.messages import listed, one_line
 from bench.registry import UsageError
 
@@ -180,8 +180,9 @@ def check_size(path: Path, arrays: Sequence[np.ndarray]) -> None:
 
 def collect(path: Path, keys: Sequence[str], load: Callable[[str], np.ndarray], n_train: Any = None) -> CodesFile:
     """The known keys of a file by the names of evidence they hold; ``load`` reads one."""
-    known = [key for key in keys if key in KEYS]
-    others = [key for key in keys if key not in KEYS and key not in ABOUT]
+    judged = judged_files.keys_among(keys)
+    known = [key for key in keys if key in KEYS or key in judged]
+    others = [key for key in keys if key not in known and key not in ABOUT]
     if not known and len(others) == 1:
         arrays, others = {"": load(others[0])}, []
         check_size(path, [arrays[""]])
@@ -216,7 +217,7 @@ def _named(path: Path, known: list[str], others: list[str], load: Callable[[str]
     arrays: dict[str, np.ndarray] = {}
     origin: dict[str, str] = {}
     for key in known:
-        name = KEYS[key]
+        name = KEYS.get(key, key)
         if name in arrays:
             raise UsageError(f"{path} holds {origin[name]} and {key}, which are two names of one thing; keep one")
         arrays[name], origin[name] = load(key), key

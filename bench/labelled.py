@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import codes_file
+from bench import codes_file, judged_files
 from bench.codes_file import CodesFile
 from bench.messages import listed, one_line
 from bench.registry import UsageError, did_you_mean
@@ -27,7 +27,8 @@ class Labelled:
     """Codes with their factors, as a user gave them.
 
     Attributes:
-        arrays: by name of evidence; ``codes`` without ``codes_test`` are split by ``split``.
+        arrays: by name of evidence; ``codes`` without ``codes_test`` are split by ``split``. In place of codes and
+            factors what ``bench.judged_files`` reads; there are then no names.
         names: of the factors.
         discrete: a flag per factor.
         n_train: leading rows that are for fitting, None for the first two thirds.
@@ -66,6 +67,8 @@ def load(path: Path, factors_path: Path | None = None, discrete: Sequence[str] =
             arrays[name], origin[name] = array, str(file.path)
         if "factors" in file.arrays or nameless == "factors" or (file.factor_names and "" not in file.arrays):
             names, flags = file.factor_names or names, file.discrete or flags
+    if judged_files.keys_among(arrays):
+        return _judged(arrays, origin, str(path), discrete, [note for file, _ in files for note in file.notes])
     _check_complete(first, arrays, factors_path)
     if any(file.is_split for file, _ in files) and "codes_test" not in arrays:
         raise UsageError(f"{path} has rows for fitting and none for testing; add codes_test, or call it codes")
@@ -75,6 +78,22 @@ def load(path: Path, factors_path: Path | None = None, discrete: Sequence[str] =
         return _with_discrete(labelled, discrete) if discrete else labelled
     except scoring.BadEvidence as error:
         raise UsageError(_placed(str(error), origin, str(path))) from None
+
+
+def _judged(
+    arrays: Mapping[str, np.ndarray],
+    origin: Mapping[str, str],
+    path: str,
+    discrete: Sequence[str],
+    notes: Sequence[str],
+) -> Labelled:
+    """Outputs of a judge, or vectors with their speakers."""
+    if discrete:
+        raise UsageError(f"--discrete names factors, and {path} has none: it holds {', '.join(sorted(arrays))}")
+    try:
+        return Labelled(judged_files.checked(arrays), (), (), notes=tuple(notes))
+    except scoring.BadEvidence as error:
+        raise UsageError(_placed(str(error), origin, path)) from None
 
 
 def _check_complete(first: CodesFile, arrays: Mapping[str, np.ndarray], factors_path: Path | None) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance
+from bench import judged_files, provenance
 from bench.labelled import Labelled, advice, facts_of, label, load, split
 from bench.registry import UsageError
 from metrics import scoring
@@ -46,6 +46,7 @@ class Scored(Mapping[str, float | None]):
         reasons: metric key → why it has no number.
         fingerprints: SHA-256 of what was coded ("data": factors) and of how ("codes").
         scores: everything the scorer found, with matrices behind the numbers in ``scores.details``.
+        what: what was scored where it is not codes and factors.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Scored(Mapping[str, float | None]):
     notes: tuple[str, ...]
     fingerprints: Mapping[str, str]
     scores: Scores
+    what: str = ""
 
     def __getitem__(self, key: str) -> float | None:
         if key not in self.scores.values:
@@ -171,26 +173,40 @@ def score_labelled(
     if asked is not None and not asked:
         raise UsageError("metrics: none are named; leave it out for the protocol's own set")
     arrays = split(labelled)
-    wanted = _scorable(protocol) if asked is None else list(asked)
-    found = scoring.score(arrays, wanted, protocol, factor_names=labelled.names, discrete=labelled.discrete)
+    what = judged_files.described(arrays)
+    own = judged_files.default_metrics(arrays) if what else _scorable(protocol)
+    wanted = own if asked is None else list(asked)
+    found = scoring.score(
+        arrays,
+        wanted,
+        protocol,
+        factor_names=None if what else labelled.names,
+        discrete=None if what else labelled.discrete,
+    )
     if all(entry["value"] is None for entry in found.values.values()):
         raise UsageError(f"{title}: nothing can be scored; {_why_nothing(labelled, arrays, found, protocol)}")
-    codes = arrays.get("codes", arrays.get("grid_codes"))
-    assert codes is not None
+    if what:
+        main = next(arrays[key] for key in judged_files.MAIN if key in arrays)
+        n_train, n_test, n_latents = 0, len(main), main.shape[1]
+    else:
+        codes = arrays.get("codes", arrays.get("grid_codes"))
+        assert codes is not None
+        n_train, n_test, n_latents = len(arrays.get("codes", ())), len(arrays.get("codes_test", ())), codes.shape[1]
     return Scored(
-        title, protocol, len(arrays.get("codes", ())), len(arrays.get("codes_test", ())), codes.shape[1],
+        title, protocol, n_train, n_test, n_latents,
         tuple(facts_of(labelled)), (*labelled.notes, *_notes(labelled, arrays, found, protocol, asked is None)),
         {
-            "data": labelled.fingerprint("factors", "factors_test", "factor_sizes"),
-            "codes": labelled.fingerprint("codes", "codes_test", "grid_codes"),
+            "data": labelled.fingerprint("factors", "factors_test", "factor_sizes", *judged_files.BESIDE),
+            "codes": labelled.fingerprint("codes", "codes_test", "grid_codes", *judged_files.MAIN),
         },
         found,
+        what,
     )  # fmt: skip
 
 
 def _why_nothing(labelled: Labelled, arrays: Mapping[str, np.ndarray], found: Scores, protocol: str) -> str:
     """The first metric's reason, or what lies behind all of them, and the way out where there is one."""
-    if not found.factor_names:
+    if labelled.names and not found.factor_names:
         return f"each factor has one value only ({', '.join(labelled.names)})"
     reason = str(next(iter(found.values.values()))["reason"])
     if "grid_codes" in arrays and protocol == "quick":

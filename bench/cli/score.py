@@ -45,6 +45,9 @@ def command(
     `factors_train`, `codes_test` and `factors_test`. `grid_codes` (a row for each combination of factors, the last one
     fastest) with `factor_sizes` feeds interventions. In csv the columns begin with codes_ and factors_.
 
+    In place of codes, npz and HDF5 may hold what a classifier says of generated sequences, `probs_generated` (rows by
+    classes) with `labels` or `probs_real` (Acc, IS, H(y|x), H(y)), or `embeddings` with `speakers` (EER).
+
     \b
     Examples:
       bench score codes.npz

@@ -21,7 +21,8 @@ _DIRECTIONS = {True: "↑", False: "↓", None: ""}
 def to_text(scored: Scored, width: int = 100) -> str:
     """Plain text: what was scored, a line for each number, and notes; reasons stand where a number is missing."""
     lines = list(_fold(f"{shorten(plain(scored.title), 60)}: {_summary(scored)}", width))
-    lines += _fold(f"factors: {_factors(scored)}", width)
+    if not scored.what:
+        lines += _fold(f"factors: {_factors(scored)}", width)
     entries = [(*cells, reason) for cells, reason in _entries(scored)]
     sizes = [max(len(row[i]) for row in [_HEAD, *entries]) for i in range(4)]
     lines += ["", _line(_HEAD, sizes), "-" * (sum(sizes) + 8 + len(_HEAD[-1]))]
@@ -42,7 +43,8 @@ def to_html(scored: Scored) -> str:
     body = ""
     for cells, reason in _entries(scored):
         body += "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in (*cells, plain(reason))) + "</tr>"
-    caption = html.escape(f"{plain(scored.title)}: {_summary(scored)}. Factors: {_factors(scored)}")
+    factors = "" if scored.what else f". Factors: {_factors(scored)}"
+    caption = html.escape(f"{plain(scored.title)}: {_summary(scored)}{factors}")
     notes = "".join(f"<li>{html.escape(plain(note))}</li>" for note in _all_notes(scored))
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"{table}<ul>{notes}</ul>"
@@ -60,6 +62,8 @@ def _entries(scored: Scored) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _summary(scored: Scored) -> str:
+    if scored.what:
+        return f"{scored.what}; protocol {scored.protocol}"
     if not scored.n_train:
         return f"a grid of codes, {_count(scored.n_latents, 'latent')}; protocol {scored.protocol}"
     rows = f"{scored.n_train:,} rows for fitting, {scored.n_test:,} for testing"

@@ -105,6 +105,17 @@ BAD = {
     "train without test": (
         lambda p: npz(p, codes_train=CODES, factors_train=FACTORS), "none for testing"
     ),
+    "judged without labels": (lambda p: npz(p, probs_generated=np.eye(3)), "wanted labels, or probs_real"),
+    "judged beside codes": (
+        lambda p: npz(p, probs_generated=np.eye(3), labels=[0, 1, 2], codes=CODES), "codes: .* scored by itself"
+    ),
+    "logits": (
+        lambda p: npz(p, probs_generated=[[2.0, -1.0]], labels=[0]), "at row 0, column 0; apply a softmax"
+    ),
+    "label out of range": (
+        lambda p: h5(p, probs_generated=np.eye(2), labels=[0, 2]), "labels: wanted class indices 0 … 1, got 2 in row 1"
+    ),
+    "vectors without speakers": (lambda p: h5(p, embeddings=CODES), "wanted speakers beside them"),
     "constant factors": (lambda p: npz(p, codes=CODES, factors=FACTORS * 0), "one value only"),
     "representations": (
         lambda p: npz(p, representations=CODES, kl=CODES), "UDR is not there yet"

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -337,3 +338,48 @@ def test_names_from_a_file_cannot_move_the_cursor_or_write_html():
     scored = suite.score(CODES, FACTORS, factor_names=[name, "b", "c"], metrics="mcc[spearman]")
     assert "\x1b" not in repr(scored)
     assert "<script>" not in scored._repr_html_()
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("judge_confident", {"judge/acc": 0.9266667, "judge/is": 5.516071, "judge/h_y": 2.196159}),
+        ("judge_binary", {"judge/acc": 0.732, "judge/kl_generated_real": 1.439381}),
+        ("eer_separated", {"eer": 0.0209064}),
+    ],
+)
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_outputs_of_a_judge_and_vectors_of_speakers_are_scored_without_factors(case, expected, form, call, tmp_path):
+    path = GOLDEN / f"{case}.npz"
+    if form == "h5":
+        with np.load(path) as arrays, h5py.File(tmp_path / "given.h5", "w") as file:
+            for key, array in arrays.items():
+                file[key] = array
+        path = tmp_path / "given.h5"
+    results = tmp_path / "results"
+    code, out, _ = call(path, "--json", "--save", "--dataset", "golden", "--results", results)
+    assert code == 0
+    found = {key: entry["value"] for key, entry in json.loads(out)["metrics"].items()}
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-6)
+    (row,) = Store(results).rows()
+    assert row_problem(row) == ""
+    assert row["metrics"][next(iter(expected))]["value"] == pytest.approx(next(iter(expected.values())), abs=1e-6)
+
+
+def test_the_table_of_a_judge_says_what_was_judged(call, tmp_path):
+    code, out, _ = call(GOLDEN / "judge_confident.npz")
+    assert code == 0
+    assert out.startswith("judge_confident.npz: 1,200 generated sequences judged, 9 classes; protocol quick\n\n")
+    code, _, err = call(GOLDEN / "judge_confident.npz", "--discrete", "all")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "names factors" in err
+
+
+def test_labels_beside_codes_are_left_alone_as_before(call, tmp_path):
+    np.savez(tmp_path / "c.npz", codes=CODES, factors=FACTORS, labels=np.array(["a"] * 600))
+    code, out, _ = call(tmp_path / "c.npz", "--metrics", "mig")
+    assert code == 0
+    assert "not read from c.npz: labels" in out

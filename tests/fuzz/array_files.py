@@ -14,6 +14,7 @@ from mutations import CODE, EVIL_NUMBERS, damage
 
 RNG = np.random.default_rng(0)
 FACTORS = np.stack([RNG.integers(size, size=12) for size in (2, 3)], axis=1)
+PROBS = np.eye(3)[FACTORS[:, 1]]
 CODES = FACTORS @ RNG.normal(size=(2, 3)) + 0.1 * RNG.normal(size=(12, 3))
 
 
@@ -91,7 +92,7 @@ def npy(rng):
 NAMES = (
     "codes", "factors", "codes_test", "factors_test", "latents", "factor_sizes", "grid_codes", "factor_names",
     "discrete", "n_train", "arr_0", "", "codes.npy", "../codes", "/codes", "x\ny", "\x1b[2J", "é", "a" * 600,
-    "representations", "kl", "CODES",
+    "representations", "kl", "CODES", "probs_generated", "probs_real", "labels", "embeddings", "speakers",
 )  # fmt: skip
 BESIDE = [
     np.array([2, 3]), np.array([2**32, 2**32]), np.array([3, 12297829382473034411], np.uint64), np.array([0]),
@@ -100,13 +101,16 @@ BESIDE = [
     np.array(["\ud800", "a"]), np.array(["a" * 2_000, "b"]), np.array([""] * 2), np.array(["a", "a"]),
     np.array([True, False]), np.array([1, 1, 1]), np.array([np.nan, np.inf]), CODES * 1e307, FACTORS * 2**61,
     CODES.astype(np.longdouble) * np.longdouble("1e4000"), np.full((12, 3), 1e300), np.zeros((12, 3)),
-    np.zeros((6, 3)), np.ones((12, 1), bool), np.arange(12) * 2**58,
+    np.zeros((6, 3)), np.ones((12, 1), bool), np.arange(12) * 2**58, PROBS, PROBS.astype("f2"), FACTORS[:, 0],
+    PROBS / 3, -FACTORS[:, 0], np.eye(12)[:, :1],
 ]  # fmt: skip
 GOOD_NPZ = [
     saved(np.savez, codes=CODES, factors=FACTORS),
     saved(np.savez_compressed, codes=CODES, factors=FACTORS),
     saved(np.savez, codes=CODES, factors=FACTORS, factor_names=np.array(["x", "y"]), discrete=[True, True], n_train=8),
     saved(np.savez_compressed, grid_codes=CODES[:6], factor_sizes=[2, 3]),
+    saved(np.savez, probs_generated=PROBS, labels=FACTORS[:, 1], probs_real=PROBS),
+    saved(np.savez, embeddings=CODES, speakers=FACTORS[:, 0]),
 ]
 _FIELDS = {
     b"PK\x03\x04": (4, 6, 8, 14, 18, 22, 26, 28),

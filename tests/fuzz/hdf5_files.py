@@ -6,14 +6,14 @@ import io
 
 import h5py
 import numpy as np
-from array_files import CODES, FACTORS, NAMES
+from array_files import CODES, FACTORS, NAMES, PROBS
 from mutations import damage
 
 VALUES = (
     CODES, CODES, FACTORS, CODES[:, 0], CODES.astype("f2"), CODES.astype(np.longdouble), CODES.astype("c16"), CODES > 0,
     np.float64(1), 3, "text", b"\xff", np.array([b"a", b"\xff"]), CODES[:0], np.array([(1, 2.0)], "i4,f8"),
     CODES.astype(">f4"), FACTORS.astype("u1"), [8], -1, 1e300, np.arange(12) * 2**58, CODES * np.nan,
-    np.array([[b"\x00"]]),
+    np.array([[b"\x00"]]), PROBS, FACTORS[:, 1], PROBS.astype("f2"),
 )  # fmt: skip
 FILTERS = (
     {"compression": "gzip", "shuffle": True, "fletcher32": True}, {"compression": "gzip"}, {"compression": "lzf"},
