@@ -57,7 +57,7 @@ class Settings:
 
 BUDGETS: Mapping[str, Settings] = {
     "smoke": Settings(width=4, n_hidden=32, batch_size=16, learning_rate=2e-3, n_epochs=2),
-    "quick": Settings(width=16, batch_size=32, learning_rate=1e-3, n_epochs=8, patience=2),
+    "quick": Settings(width=16, batch_size=32, learning_rate=1e-3, n_epochs=16, patience=4),
     "standard": Settings(width=32, batch_size=64, learning_rate=5e-4, n_epochs=20),
     "paper": Settings(),
 }
