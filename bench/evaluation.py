@@ -199,7 +199,7 @@ def _drawn(
             if m > 0:
                 part = data.labelled(m, rng, split=split, view=view)
                 x, labels = np.asarray(part.x), np.asarray(part.factors)
-                found.append(x[:, 0] if view == "images" else x)
+                found.append(_stored(x[:, 0] if view == "images" else x, data.info.observation_shape))
                 factors.append(labels[:, 0] if view == "images" else labels)
         return np.concatenate(found)
 
@@ -212,3 +212,9 @@ def _drawn(
     name = f"evaluation-{n}" if view == "images" else f"evaluation-{view}-{n}"
     x = store.cached_rows(f"{name}-x", n, draw, at_once)
     return x, store.cached(f"{name}-factors", drawn_factors)
+
+
+def _stored(x: np.ndarray, observation_shape: tuple[int, ...]) -> np.ndarray:
+    """Observations as they are kept: images as uint8, a quarter of the floats that some data sets warp them to."""
+    is_float_image = len(observation_shape) == 3 and x.dtype == np.float32
+    return np.rint(255 * x).astype(np.uint8) if is_float_image else x

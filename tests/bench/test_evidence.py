@@ -49,3 +49,16 @@ def test_images_with_a_test_split_are_scored_on_it(tmp_path):
     data = images({"train": np.arange(150), "test": np.arange(150, 200)})
     factors = evaluation.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL).factors
     assert factors[:30].max() < 150 <= factors[30:].min()
+
+
+def test_images_that_are_warped_to_floats_are_kept_as_bytes(tmp_path):
+    class Floats(ImageData):
+        def labelled(self, n, rng, split="train", view="images"):
+            drawn = super().labelled(n, rng, split, view)
+            return replace(drawn, x=(drawn.x / 255).astype(np.float32))
+
+    numbers = images()
+    data = Floats(numbers.info, numbers.frames, numbers.factors)
+    rows = evaluation.evaluation_rows(data, "some data", DataStore(tmp_path, tmp_path, "key"), PROTOCOL)
+    assert rows.x.dtype == np.uint8
+    np.testing.assert_array_equal(rows.x[:, 0, 0, 0], rows.factors[:, 0])
