@@ -69,8 +69,8 @@ CARD = MethodCard(
     view="sequences",
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 8, "width": 8},
-        "quick": {"n_steps": 600, "batch_size": 24, "width": 16},
-        "standard": {"width": 32},
+        "quick": {"n_steps": 2_400, "batch_size": 8, "learning_rate": 2e-3, "width": 16},
+        "standard": {"n_steps": 7_000, "batch_size": 32, "width": 32},
         "paper": {},
     },
     verified="KL terms against torch.distributions and Monte Carlo; the teacher-forced prior against a loop over "
@@ -83,7 +83,9 @@ CARD = MethodCard(
     "p(z_t|z_<t), and is not followed. It puts a LeakyReLU(0.2) on the static mean and log-variance against its own "
     "description; so does C-DSVAE's network (posterior=shared), while full and factorised on network=dcgan have plain "
     "linear heads. network=reimplementation has its pixels in [-1, 1], so its squared error counts four times; its "
-    f"recurrent prior has one layer. {SIZES_NOTE}",
+    "recurrent prior has one layer. "
+    "A step at budget quick takes 0.07 s on one core on Sprites. "
+    f"{SIZES_NOTE}",
     grids={
         "posteriors": ({"posterior": "full"}, {"posterior": "factorised"}, {"posterior": "shared"}),
         "reimplementation": (

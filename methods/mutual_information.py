@@ -65,8 +65,9 @@ def released_penalty(posterior: Posterior, n_train: int) -> Tensor:
     """The term for I(z; s) as released with S3VAE, C-DSVAE and SPYL, to be minimised.
 
     Three differences from the estimate above: it compares the static code with each z_t by itself; every element is cut
-    at 0, but only after log(B · N) was added, so that independent codes give about log N and the cut hardly ever acts;
-    and the log-variance is handed to a density that takes log σ, which makes the variance exp(2 · log_var).
+    at 0, but only after log(B · N) was added, so that independent codes of equal spread give log N; and the
+    log-variance is handed to a density that takes log σ, which makes the variance exp(2 · log_var). With that density
+    a sample may lie far from its own posterior and near a wider one, which is what brings elements to the cut.
     """
     static, dynamic = posterior
     of_static = pairwise_log_density(static.sample, static.mean, 2 * static.log_var).sum(-1)

@@ -66,8 +66,8 @@ CARD = MethodCard(
     view="sequences",
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 8, "width": 8},
-        "quick": {"n_steps": 300, "batch_size": 16, "width": 16},
-        "standard": {"n_steps": 7_000, "width": 32},
+        "quick": {"n_steps": 650, "batch_size": 8, "width": 16},
+        "standard": {"n_steps": 2_000, "batch_size": 32, "width": 32},
         "paper": {},
     },
     verified="Contrast in closed form with its choice of negatives; weights and the step from which it acts; which "
@@ -81,6 +81,7 @@ CARD = MethodCard(
     "bank and the positives pass the networks in training mode: the running statistics that codes are made with "
     "mix real and generated frames. The decoded samples use the prior's conditional means. The penalty is "
     "C-DSVAE's (see there), wrong density included. "
+    "A step at budget quick takes 0.28 s on one core on Sprites. "
     f"{SIZES_NOTE}",
 )
 

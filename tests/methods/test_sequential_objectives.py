@@ -158,7 +158,7 @@ def test_the_released_penalty_is_its_formula_element_by_element():
 
 
 @pytest.mark.parametrize(("spread", "expected"), [(0.0, math.log(9000)), (100.0, math.log(4 * 9000))])
-def test_the_released_penalty_spans_from_log_n_to_log_bn_so_its_cut_hardly_acts(spread, expected):
+def test_the_released_penalty_of_posteriors_of_unit_variance_spans_from_log_n_to_log_bn(spread, expected):
     """All sequences alike (no shared information), and all far apart."""
     mean = spread * torch.eye(4)
     code = Gaussian(mean, torch.zeros(4, 4), mean + normal(4, 4))
