@@ -59,7 +59,7 @@ CARD = MethodCard(
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 4, "video_batch": 2, "width": 8},
         "quick": {"n_steps": 1_000, "width": 16},
-        "standard": {"n_steps": 20_000},
+        "standard": {"n_steps": 8_000},
         "paper": {},
     },
     verified="Losses in closed form; no gradient crosses between the players; shapes and parameter counts of all "

@@ -83,7 +83,7 @@ CARD = MethodCard(
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 8, "width": 8},
         "quick": {"n_steps": 600, "width": 16},
-        "standard": {"n_steps": 20_000},
+        "standard": {"n_steps": 6_000},
         "paper": {},
     },
     verified="The operator and its spectrum on a synthetic linear system; eigenvalues' gradients against finite "
