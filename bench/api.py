@@ -133,7 +133,8 @@ class Method(nn.Module):
       the authors decode when they sample;
     - ``transform(x0, amounts) -> (batch, n_steps + 1, *observation)`` in [0, 1]: observations x0 (batch, *observation)
       moved on by ``amounts`` (batch, n_steps, n_transformations), the untouched reconstruction first;
-    - ``infer_amounts(x) -> (batch, time - 1, n_transformations)``: how much of what acted between the frames of x.
+    - ``infer_amounts(x) -> (batch, time - 1, n_amounts)``: how much of what acted between the frames of x, as the
+      method's own ``transform`` takes it.
 
     Attributes:
         part_names: what ``parts`` gives, where a method offers it; names of ``metrics.registry.PARTS``.

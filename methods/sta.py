@@ -209,7 +209,7 @@ class STA(FlowMethod):
         """``nll``, ``kl``, ``continuity`` and, where clean, ``spike_kl`` and ``slab_kl`` in nats per sequence.
 
         ``hamilton_jacobi`` and ``divergence`` are squared residuals summed over time, ``initial`` the condition at
-        time 0; ``active`` is the mean on-probability and is not minimised.
+        time 0; ``on_rate`` is the mean on-probability and is not minimised.
         """
         x = batch.x[:, : self.n_moves + 1]
         speeds = self.speeds(x)
@@ -220,7 +220,7 @@ class STA(FlowMethod):
             path, flow_terms = self.follow(z, mean, log_var, gates, generator)
         nll = bernoulli_nll(self.model.logits(path.flatten(0, 1)), x.flatten(0, 1)) * x.shape[1]
         terms = {"nll": nll, "kl": gaussian_kl(mean, log_var).mean(), **flow_terms, **speed_terms}
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms, "active": active}
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms, "on_rate": active}
 
     def draw(
         self, speeds: Speeds, batch: Batch, generator: torch.Generator

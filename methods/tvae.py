@@ -133,7 +133,7 @@ class TVAE(Method):
         mean, log_var = encoder(x.flatten(2)).float().chunk(2, dim=-1)
         return mean, log_var
 
-    def capsules(self, z: Tensor, squares: Tensor | None) -> Tensor:
+    def student_t(self, z: Tensor, squares: Tensor | None) -> Tensor:
         """t (batch, time, n_units) of z and squares of u, each (batch, time, n_units); z itself without squares."""
         if squares is None or self.beta is None:
             return z
@@ -154,7 +154,11 @@ class TVAE(Method):
         if self.u_encoder is None:
             return mean
         u_mean, u_log_var = self.posterior(self.u_encoder, x)
-        return self.capsules(mean, u_mean**2 + u_log_var.exp())
+        return self.student_t(mean, u_mean**2 + u_log_var.exp())
+
+    def capsules(self, x: Tensor) -> Tensor:
+        """The codes of x as capsules: (batch, time, n_capsules, size)."""
+        return self.encode(x).unflatten(-1, (self.n_capsules, self.size))
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         """``capsules``: (batch, time, n_units), one capsule of ``size`` positions after the other."""
@@ -169,7 +173,7 @@ class TVAE(Method):
 
         ``amounts`` (batch, n_steps, n_transformations): one position per unit, linear between positions.
         """
-        capsules = self.encode(x0[:, None])[:, 0].unflatten(-1, (self.n_capsules, self.size))
+        capsules = self.capsules(x0[:, None])[:, 0]
         acted = amounts.sum(-1).cumsum(1)
         shifts = torch.cat([torch.zeros_like(acted[:, :1]), acted], dim=1)
         return self.logits(rolled(capsules, shifts).flatten(-2)).sigmoid()
@@ -183,7 +187,7 @@ class TVAE(Method):
             u_mean, u_log_var = self.posterior(self.u_encoder, x)
             squares = sample_gaussian(u_mean, u_log_var, generator) ** 2
             kl_u = gaussian_kl(u_mean, u_log_var).mean()
-        nll = bernoulli_nll(self.logits(self.capsules(z, squares)).flatten(0, 1), x.flatten(0, 1))
+        nll = bernoulli_nll(self.logits(self.student_t(z, squares)).flatten(0, 1), x.flatten(0, 1))
         kl_z = gaussian_kl(mean, log_var).mean()
         return {"loss": nll + kl_z + kl_u, "nll": nll, "kl_z": kl_z, "kl_u": kl_u}
 
@@ -194,7 +198,7 @@ class TVAE(Method):
         for _ in range(n_samples):
             drawn = [sample_gaussian(mean, log_var, generator) for mean, log_var in posteriors]
             squares = drawn[1] ** 2 if len(drawn) > 1 else None
-            weight = -bernoulli_nll_per_frame(self.logits(self.capsules(drawn[0], squares))[:, 0], x)
+            weight = -bernoulli_nll_per_frame(self.logits(self.student_t(drawn[0], squares))[:, 0], x)
             for value, (mean, log_var) in zip(drawn, posteriors, strict=True):
                 prior = -0.5 * (value**2 + LOG_2_PI).sum(-1)
                 weight = weight + (prior - gaussian_log_density(value, mean, log_var))[:, 0]

@@ -313,14 +313,16 @@ def test_a_transformed_sequence_begins_untouched_and_depends_on_amounts_so_far(n
 
 
 @each(offering("infer_amounts"))
-def test_inferred_amounts_are_one_number_per_step_and_transformation(name):
+def test_inferred_amounts_are_numbers_per_step_that_transform_takes(name):
     for spec in accepted(name):
         method, x = build(name, spec), observations(spec)
         with torch.no_grad():
             found = method.infer_amounts(x)
-        assert found.shape == (len(x), spec.n_frames - 1, len(spec.transformations))
+            moved = method.transform(x[:, 0], found)
+        assert found.shape[:2] == (len(x), spec.n_frames - 1)
         assert found.dtype == torch.float32
         assert torch.isfinite(found).all()
+        check_observations(moved, x.shape[:2], spec)
 
 
 @each(METHODS)

@@ -74,7 +74,7 @@ def test_transform_rolls_the_capsules_of_the_first_frame():
     amounts = torch.zeros(4, 3, 2)
     amounts[:, 0, 0] = amounts[:, 1, 1] = amounts[:, 2, 0] = amounts[:, 2, 1] = 1
     with torch.no_grad():
-        capsules = tvae.encode(x0[:, None])[:, 0].unflatten(-1, (2, 9))
+        capsules = tvae.capsules(x0[:, None])[:, 0]
         found = tvae.transform(x0, amounts)
         for time, shift in enumerate([0, 1, 2, 4]):  # both at once are two positions
             expected = tvae.decode(capsules.roll(shift, -1).flatten(1))
@@ -89,8 +89,8 @@ def test_capsules_of_frames_that_roll_roll():
     rolling_z = rolled(z[:, 0].unflatten(-1, (2, 9)), steps).flatten(-2)
     rolling_u = rolled(u2[:, 0].unflatten(-1, (2, 9)), steps).flatten(-2)
     with torch.no_grad():
-        t = tvae.capsules(rolling_z, rolling_u).unflatten(-1, (2, 9))
-        alone = tvae.capsules(z, u2).unflatten(-1, (2, 9))
+        t = tvae.student_t(rolling_z, rolling_u).unflatten(-1, (2, 9))
+        alone = tvae.student_t(z, u2).unflatten(-1, (2, 9))
     for time in range(9):
         torch.testing.assert_close(t[:, time], t[:, 0].roll(time, -1))
     torch.testing.assert_close(alone[:, 0], t[:, 0])  # an image alone is completed by its own rolls
