@@ -81,6 +81,16 @@ def at_rows(
     return found
 
 
+def regenerate(method: Method, rows: ItemRows, device: torch.device) -> np.ndarray:
+    """Observations (n, *observation) float32 of the rows, as ``generate`` makes their sequences of their parts."""
+
+    def give(x: Tensor) -> dict[str, Tensor]:
+        parts = method.parts(x)  # type: ignore[operator]
+        return {"x": method.generate(parts["static"], parts["dynamic"]).flatten(2)}  # type: ignore[operator]
+
+    return at_rows(method, rows, give, device)["x"].reshape(len(rows), *rows.stored.shape[2:])
+
+
 def item_chunks(
     rows: ItemRows, device: torch.device, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[int, Tensor]]:

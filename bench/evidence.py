@@ -17,7 +17,7 @@ import torch
 from bench import part_evidence, swap_evidence, transformation_evidence, verification_evidence
 from bench.api import Method
 from bench.datasets.base import DataInfo
-from bench.encoding import CHUNK, decode, encode, encode_rows, item_chunks, to_observations
+from bench.encoding import CHUNK, decode, encode, encode_rows, item_chunks, regenerate, to_observations
 from bench.evaluation import ITEM_VIEWS, ItemRows, Rows
 from bench.judges import Judge
 from bench.randomness import EVALUATION_SEED, stream, torch_stream
@@ -57,10 +57,15 @@ def available(method: type[Method], info: DataInfo) -> set[str]:
         names = {"codes", "codes_test"} if hasattr(method, "encode") else set()
     if "codes" in names:
         names |= OF_CELLS
-    if hasattr(method, "encode") and hasattr(method, "decode"):
+    if hasattr(method, "encode") and (hasattr(method, "decode") or _regenerates(method)):
         names |= {"observations", "reconstructions"}
     names |= {name for name in ("log_weights", "latent_kl") if hasattr(method, name)}
     return names.union(*(maker.offers(method, info) for maker in FURTHER))
+
+
+def _regenerates(method: type[Method]) -> bool:
+    """Whether whole sequences can be made again of the parts of their code, where no frame is decoded by itself."""
+    return hasattr(method, "parts") and hasattr(method, "generate") and method.card.view == "sequences"
 
 
 class Evidence:
@@ -140,7 +145,7 @@ class Evidence:
             "codes_test": lambda: self.all_codes[n:],
             "factors_test": lambda: np.asarray(self.rows.factors[n:]),
             "observations": self._held_out_frames,
-            "reconstructions": lambda: decode(self.method, self.all_codes[n:][: self.n_shown], self.device),
+            "reconstructions": self._reconstructions,
             "factor_sizes": lambda: np.array(self.data.info.factors.sizes),
             "grid_codes": self._grid_codes,
             "sampler": lambda: self._sample,
@@ -156,6 +161,13 @@ class Evidence:
     def _held_out_frames(self) -> np.ndarray:
         n = self.rows.n_train
         return to_observations(self.rows.frames(slice(n, n + self.n_shown)), torch.device("cpu")).numpy()
+
+    def _reconstructions(self) -> np.ndarray:
+        if hasattr(self.method, "decode"):
+            return decode(self.method, self.all_codes[self.rows.n_train :][: self.n_shown], self.device)
+        assert isinstance(self.rows, ItemRows)
+        shown = self.rows.part(self.rows.n_train, self.rows.n_train + self.n_shown)
+        return regenerate(self.method, shown, self.device)
 
     @torch.inference_mode()
     def _over_held_out(self, give: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bench.api import Method
     from bench.datasets.base import DataInfo
 
-OF_PARTS = ("mcc[spearman]", "mig[hist20]", "dci[gbt]")
-"""What each part of a code is scored with where no metrics are named."""
+OF_PARTS = {"mcc[spearman]": 1, "mig[hist20]": 1, "dci[gbt]": 2}
+"""What each part of a code is scored with where no metrics are named, and how many factors that takes."""
 
 OF_TRANSFORMATIONS = ("equivariance_error",)
 OF_CAPSULES = ("tvae_equivariance", "capcorr")
@@ -32,9 +32,19 @@ def wanted(
     """
     if asked is not None:
         return [one.id for one in resolve(asked)]
-    of_parts = [f"{one}@{part}" for part in parts_of(method) for one in OF_PARTS]
     own = protocol_named(protocol).metrics
-    return [one.id for one in resolve([*own, *of_parts, *_of_moves(method), *_of_sequences(method, info)])]
+    further = [*_of_parts(method, info), *_of_moves(method), *_of_sequences(method, info)]
+    return [one.id for one in resolve([*own, *further])]
+
+
+def _of_parts(method: type[Method] | None, info: DataInfo | None) -> list[str]:
+    """For each part of a code, what compares it with factors, where the data has enough factors of the part's kind."""
+    if method is None or info is None:
+        return []
+    from bench.part_evidence import scored_factors
+
+    n_factors = {part: sum(scored_factors(part, info)) for part in parts_of(method)}
+    return [f"{one}@{part}" for part, n in n_factors.items() for one, n_least in OF_PARTS.items() if n >= n_least]
 
 
 def _of_moves(method: type[Method] | None) -> tuple[str, ...]:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.base import DataInfo
-from bench.datasets.containers import Labelled
+from bench.datasets.containers import Draw, Labelled
+from bench.evaluation import ITEM_VIEWS
 from bench.randomness import stream
 
 N = 64
-_VIEWS = ("images", "pairs", "sequences")
+_VIEWS = ("images", "pairs", "sequences", "transformations")
 
 
 def look_at(data: Any, name: str) -> str:
-    """Draw from an opened data set in every view; returns in words what it holds.
+    """Draw from an opened data set in every view, with all extras; returns in words what it holds.
 
     Raises:
         ValueError: a shape, type or range is not what ``data.info`` says, all observations are alike, or (where every
@@ -28,7 +29,12 @@ def look_at(data: Any, name: str) -> str:
             _check(drawn, info, data.spec(view).n_frames)
         except ValueError as error:
             raise ValueError(f"{name} opens, but its view '{view}' is wrong: {error}") from None
-        x = next(data.batches(view, 4, stream(0, name, "self-test"))).x
+        extras = tuple(info.extras) if view in ITEM_VIEWS else ()
+        batch = next(data.batches(view, 4, stream(0, name, "self-test"), extras=extras))
+        problem = _problem_beside(batch, info, view)
+        if problem:
+            raise ValueError(f"{name} opens, but a batch of its view '{view}' is wrong: {problem}")
+        x = batch.x
         in_range = len(info.observation_shape) == 1 or bool((x >= 0).all() and (x <= 1).all())
         if str(x.dtype) != "torch.float32" or not bool(x.isfinite().all()) or not in_range:
             raise ValueError(f"{name} opens, but a batch of its view '{view}' is not float32 from 0 to 1")
@@ -49,7 +55,26 @@ def in_words(data: Any) -> str:
     sizes = zip(info.factors.names, info.factors.sizes, strict=True)
     factors = ", ".join(f"{factor} {size or 'continuous'}" for factor, size in sizes)
     many = f" of {spec.n_frames} frames" if spec.n_frames > 1 else ""
-    return f"{spec.n_train:,} {view}{many} of {shape}; {'factors: ' + factors if factors else 'no factors'}"
+    words = f"{spec.n_train:,} {view}{many} of {shape}; {'factors: ' + factors if factors else 'no factors'}"
+    for label, names in (("transformations", info.transformations), ("extras", tuple(info.extras))):
+        words += f"; {label}: {', '.join(names)}" if names else ""
+    return words
+
+
+def _problem_beside(batch: Draw, info: DataInfo, view: str) -> str:
+    """What is wrong with what a batch of 4 brings beside its frames, or the empty string."""
+    if view == "transformations":
+        wanted: tuple[int, ...] = (4, info.n_frames - 1, len(info.transformations))
+        found = None if batch.transformation is None else tuple(batch.transformation.shape)
+        if found != wanted:
+            return f"wanted amounts {wanted} of its transformations, got {found}"
+    for name, values in batch.extras.items():
+        wanted = (4, *info.extras[name])
+        if tuple(values.shape) != wanted or str(values.dtype) not in ("torch.float32", "torch.int64"):
+            return f"wanted extra '{name}' {wanted}, float32 or int64, got {tuple(values.shape)} {values.dtype}"
+        if not bool(values.isfinite().all()):
+            return f"extra '{name}' is not finite"
+    return ""
 
 
 def _check(drawn: Labelled, info: DataInfo, n_frames: int) -> None:

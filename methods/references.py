@@ -126,8 +126,9 @@ class LinearCodes(Method):
         return (x.flatten(2) - self.mean) @ self.analysis.T
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Reconstructions (n, *observation) of codes (n, n_latents), cut to [0, 1]."""
-        return (self.mean + codes @ self.synthesis).clamp(0, 1).unflatten(1, self.observation_shape)
+        """Reconstructions (n, *observation) of codes (n, n_latents); images are cut to [0, 1]."""
+        x = (self.mean + codes @ self.synthesis).unflatten(1, self.observation_shape)
+        return x.clamp(0, 1) if len(self.observation_shape) == 3 else x
 
     def _fit_pca(self, x: Tensor, generator: torch.Generator) -> tuple[decomposition.PCA, np.ndarray]:
         """PCA of x (n, *observation), kept in the buffers, and the scores (n, n_latents) of x."""

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from bench import registry
+from bench.evaluation import ITEM_VIEWS
 from bench.opening import Folders, describe, open_dataset, resolve_source
+from bench.self_test import look_at
 from bench.spec import BUDGETS
 
 DATASETS = registry.datasets()
@@ -155,3 +157,92 @@ def test_a_grid_renders_any_cell_and_refuses_others(name, folders):
     cells[3, 0] = space.sizes[0]
     with pytest.raises(ValueError, match=f"factor '{space.names[0]}' has values 0 … {space.sizes[0] - 1}"):
         container.render(cells, np.random.default_rng(0))
+
+
+# Data sets whose items are sequences
+
+OF_ITEMS = {
+    name: info
+    for name, entry in DATASETS.items()
+    if set((info := describe(name, entry.config())).views) & set(ITEM_VIEWS)
+}
+
+
+def item_view(container):
+    return next(view for view in ITEM_VIEWS if view in container.info.views)
+
+
+@pytest.mark.parametrize("name", OF_ITEMS)
+def test_static_factors_hold_for_a_whole_sequence_and_some_dynamic_one_changes(name, folders):
+    _, container = opened(name, folders)
+    space, judged = container.info.factors, container.info.judged
+    factors = container.labelled(100, np.random.default_rng(1), view=item_view(container)).factors
+    changes = dict(zip(space.names, (factors != factors[:, :1]).any(axis=(0, 1)), strict=True))
+    assert not any(changes[factor] for factor, dynamic in zip(space.names, space.dynamic, strict=True) if not dynamic)
+    assert not any(changes[factor] for factor in judged)
+    # a label of the whole sequence, an action say, is dynamic too: then it is one that a judge names
+    assert any(changes.values()) or any(dict(zip(space.names, space.dynamic, strict=True))[one] for one in judged)
+
+
+@pytest.mark.parametrize("name", [name for name, info in OF_ITEMS.items() if "sequences" in info.views])
+def test_no_recording_is_on_both_sides_of_a_split_and_whole_splits_can_be_had(name, folders):
+    _, container = opened(name, folders)
+    recordings = {split: set(container.groups[container.rows_of(split)].tolist()) for split in container.splits}
+    fit, test = container.evaluation_splits
+    assert not recordings[fit] & recordings[test]
+    every = container.every(test)
+    assert len(every.x) == len(container.rows_of(test)) == len(set(container.rows_of(test).tolist()))
+    assert every.x.shape[1:] == (container.info.n_frames, *container.info.observation_shape)
+    assert len(recordings["train"]) == container.spec("sequences").n_sequences
+
+
+@pytest.mark.parametrize("name", [name for name, info in OF_ITEMS.items() if info.extras])
+def test_extras_have_the_shapes_announced_and_the_values_agreed(name, folders):
+    _, container = opened(name, folders)
+    view, names = item_view(container), tuple(container.info.extras)
+    first, again = (next(container.batches(view, N, np.random.default_rng(3), extras=names)) for _ in range(2))
+    spec = container.spec(view)
+    for extra, values in first.extras.items():
+        assert values.shape == (N, *container.info.extras[extra]), extra
+        assert values.dtype == (torch.float32 if values.shape[1:] else torch.int64), extra
+        assert torch.isfinite(values).all(), extra
+        assert torch.equal(values, again.extras[extra]), extra
+    for extra, holds in (
+        ("flow_cells", lambda v: set(v[:, :, 0].unique().tolist()) <= {0, 1}),
+        ("flow_cells", lambda v: set(v[:, :, 1].unique().tolist()) <= set(range(8))),
+        ("voice_changed", lambda v: v.std() > 0 and not torch.equal(v, first.x)),
+        ("volume", lambda v: (v >= 0).all() and v.std() > 0),
+        ("recording", lambda v: ((v >= 0) & (v < spec.n_sequences)).all()),
+        ("n_segments", lambda v: (v >= 1).all()),
+    ):  # fmt: skip
+        assert extra not in first.extras or holds(first.extras[extra]), extra
+    with pytest.raises(ValueError, match="bring no 'nothing'"):
+        container.batches(view, N, np.random.default_rng(3), extras=("nothing",))
+
+
+@pytest.mark.parametrize("name", [name for name, info in OF_ITEMS.items() if info.transformations])
+def test_amounts_say_what_moves_and_nothing_moves_without_them(name, folders):
+    _, container = opened(name, folders)
+    info = container.info
+    wanted = (N, info.n_frames - 1, len(info.transformations))
+    draw = next(container.batches("transformations", N, np.random.default_rng(0)))
+    assert draw.transformation.shape == wanted
+    assert draw.transformation.dtype == torch.float32
+    assert (draw.transformation != 0).any()
+    assert container.labelled(N, np.random.default_rng(0)).amounts.shape == wanted
+    still = container.moved(N, np.zeros(wanted, np.float32), np.random.default_rng(2))
+    assert still.shape == (N, info.n_frames, *info.observation_shape)
+    assert (still == still[:, :1]).all()
+    for kind in range(len(info.transformations)):
+        amounts = np.zeros(wanted, np.float32)
+        amounts[..., kind] = 1
+        moved = container.moved(N, amounts, np.random.default_rng(2))
+        assert (moved[:, 1:] != moved[:, :1]).any(), info.transformations[kind]
+
+
+@pytest.mark.parametrize("name", OF_ITEMS)
+def test_the_self_test_looks_at_whole_items_and_what_comes_with_them(name, folders):
+    _, container = opened(name, folders)
+    words = look_at(container, name)
+    for more in (*container.info.extras, *container.info.transformations):
+        assert more in words
