@@ -20,12 +20,14 @@ N_FRAMES = 5
 class ToyWalksConfig:
     n_sequences: int = 90
     features: bool = False  # frames of 12 numbers in place of images
+    volume: bool = True  # an extra of each batch
 
 
 def describe(config):
     factors = FactorSpace(("shade", "place"), (3, 4), ("ordinal", "cyclic"), (False, True))
     shape = (12,) if config.features else (1, 8, 8)
-    return DataInfo(shape, ("sequences", "images"), factors, n_frames=N_FRAMES, extras={"volume": (N_FRAMES,)})
+    extras = {"volume": (N_FRAMES,)} if config.volume else {}
+    return DataInfo(shape, ("sequences", "images"), factors, n_frames=N_FRAMES, extras=extras)
 
 
 DATA_CARD = DatasetCard(
@@ -51,7 +53,8 @@ def toy_walks(config, store):
     splits = {"train": np.arange(n // 3, n), "test": np.arange(n // 3)}
     volume = frames.reshape(n, N_FRAMES, -1).mean(-1).astype(np.float32)
     factors = np.stack([shade, place], axis=-1)
-    return SequenceData(describe(config), frames, factors, splits, extras={"volume": lambda: volume})
+    extras = {"volume": lambda: volume} if config.volume else {}
+    return SequenceData(describe(config), frames, factors, splits, extras=extras)
 
 
 @dataclass(frozen=True)
