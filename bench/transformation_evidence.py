@@ -35,6 +35,8 @@ def offers(method: type[Method], info: DataInfo) -> set[str]:
         names.add("rollouts")
         if len(info.transformations) > 1:
             names |= {"rollouts_switching", "rollouts_superposing", "pair_predictions"}
+        if info.unseen:
+            names.add("rollouts_unseen")
         if hasattr(method, "infer_amounts") and hasattr(method, "transform"):
             names.add("rollouts_inferred")
     if info.transformations and hasattr(method, "parts") and "capsules" in method.part_names:
@@ -49,6 +51,7 @@ def make(evidence: Evidence, name: str) -> Any:
     return {
         "rollouts": _rollouts,
         "rollouts_inferred": _rollouts_inferred,
+        "rollouts_unseen": _rollouts_unseen,
         "rollouts_switching": _rollouts_switching,
         "rollouts_superposing": _rollouts_superposing,
         "pair_predictions": _pair_predictions,
@@ -68,16 +71,26 @@ def _test_split(evidence: Evidence) -> str:
     return str(getattr(evidence.data, "evaluation_splits", ("train", "train"))[1])
 
 
-def _moved(evidence: Evidence, amounts: np.ndarray, n: int, purpose: str) -> Tensor:
-    """True test sequences (n, n_steps + 1, *observation) on the CPU, the same for every method."""
+def _moved(evidence: Evidence, amounts: np.ndarray, n: int, purpose: str, split: str = "") -> Tensor:
+    """True sequences (n, n_steps + 1, *observation), of the test split unless another is named; on the CPU.
+
+    They are the same for every method.
+    """
     rng = stream(EVALUATION_SEED, evidence.dataset_id, purpose)
-    return to_observations(evidence.data.moved(n, amounts, rng, _test_split(evidence)), torch.device("cpu"))
+    return to_observations(evidence.data.moved(n, amounts, rng, split or _test_split(evidence)), torch.device("cpu"))
 
 
 def _rollouts(evidence: Evidence) -> Rollouts:
     info, rule = evidence.data.info, _rule(evidence)
     courses = traversal_rule.one_alone(info)
     return _along(evidence, info.transformations, courses, N_SEQUENCES, rule)
+
+
+def _rollouts_unseen(evidence: Evidence) -> Rollouts:
+    """Sequences of observations of another kind than those trained on."""
+    info, rule = evidence.data.info, _rule(evidence)
+    courses = traversal_rule.one_alone(info)
+    return _along(evidence, info.transformations, courses, N_SEQUENCES, rule, split=info.unseen)
 
 
 def _rollouts_switching(evidence: Evidence) -> Rollouts:
@@ -115,6 +128,7 @@ def _along(
     n: int,
     rule: traversal_rule.Rule,
     infer: Callable[[Tensor], Tensor] | None = None,
+    split: str = "",
 ) -> Rollouts:
     """Errors of n test sequences along each course (n_steps, n_transformations).
 
@@ -126,7 +140,7 @@ def _along(
     found = []
     for course in courses:
         pieces = []
-        for piece in _moved(evidence, course, n, "rollouts").split(max(1, CHUNK // (len(course) + 1))):
+        for piece in _moved(evidence, course, n, "rollouts", split).split(max(1, CHUNK // (len(course) + 1))):
             x = piece.to(device)
             amounts = infer(x) if infer else torch.from_numpy(course).to(device).expand(len(x), -1, -1)
             moved = rule.move(x[:, 0], amounts).float()

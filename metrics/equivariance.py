@@ -35,6 +35,7 @@ class Rollouts:
 def equivariance_error(
     rollouts: Rollouts | None = None,
     rollouts_inferred: Rollouts | None = None,
+    rollouts_unseen: Rollouts | None = None,
     rollouts_switching: Rollouts | None = None,
     rollouts_superposing: Rollouts | None = None,
 ) -> dict[str, float]:
@@ -43,7 +44,7 @@ def equivariance_error(
     Raises:
         ValueError: arrays of different shapes, or a course in which no pixel ever changes.
     """
-    return _measured(rollouts, rollouts_inferred, rollouts_switching, rollouts_superposing)[0]
+    return _measured(rollouts, rollouts_inferred, rollouts_unseen, rollouts_switching, rollouts_superposing)[0]
 
 
 def equivariance_details(**given: Rollouts | None) -> tuple[dict[str, float], dict[str, Any]]:
@@ -91,9 +92,10 @@ register_metric(
         "for Falcor3D and Isaac3D; neither is repeated. z_0 is the posterior mean, theirs a sample.",
         needs=("rollouts",),
         factors=None,
-        variants={"": {}, "inferred": {}, "switching": {}, "superposing": {}},
+        variants={"": {}, "inferred": {}, "unseen": {}, "switching": {}, "superposing": {}},
         variant_needs={
             "inferred": ("rollouts_inferred",),
+            "unseen": ("rollouts_unseen",),
             "switching": ("rollouts_switching",),
             "superposing": ("rollouts_superposing",),
         },
@@ -128,7 +130,9 @@ register_metric(
         "what acts in training and those that are not stand in one column: read the rule in the details. Methods of "
         "axis-aligned codes have no move of their own: the rule best_dim chooses one latent for each transformation "
         "(and one sign) on training sequences; the papers' own rule is not known. [inferred] takes its speeds from the "
-        "true frames x_(t-1), x_t, so it sees what it predicts. [switching] changes the transformation half way, "
+        "true frames x_(t-1), x_t, so it sees what it predicts. [unseen] moves observations "
+        "of another kind than those trained on, where the data set names some (transforming_mnist[unseen=…]). "
+        "[switching] changes the transformation half way, "
         "[superposing] has two act at once: neither is in training with one at a time.",
         cost="decodes n × (T + 1) frames a course: 200 sequences of each transformation, 50 of each pair of them",
         verified="closed forms; a method that moves as the data does scores 0, one that stands still 1 (relative)",

@@ -78,6 +78,7 @@ class DataInfo:
         n_frames: frames of an item of the views ``sequences`` and ``transformations``.
         extras: arrays that a batch of these views can bring beside the frames: name -> shape of one item's.
         transformations: names of what can act between two frames.
+        unseen: a split of observations of another kind than those that are trained on; empty where there is none.
         identity: the factor that verification (EER) asks for, "speaker" say; empty where there is none.
         judged: the factors that hold for a whole sequence and that a judge (a classifier trained on real sequences)
             names from one, dynamic ones first: ``FactorSpace.dynamic`` says on which side each belongs, so an action
@@ -92,6 +93,7 @@ class DataInfo:
     n_frames: int = 1
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     transformations: tuple[str, ...] = ()
+    unseen: str = ""
     identity: str = ""
     judged: tuple[str, ...] = ()
 

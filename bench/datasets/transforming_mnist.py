@@ -7,7 +7,8 @@ Topographic VAEs learn equivariant capsules (NeurIPS 2021), akandykeller/Topogra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class TransformingMNISTConfig:
         script: how digits move: "single" (FFRL), "sta" or "cyclic" (TVAE).
         speeds: of sta, "laplace" (as in the last sixth of the authors' training) or "unit" (as before).
         digits: what moves: "mnist", or "fashion_mnist" for what a model of digits has not seen.
+        unseen: further observations, never trained on, as the split "unseen": "none", "digits" (scikit-learn's) or
+            "fashion_mnist" (its test images).
         size: side of the frames: 28 as published, or 32 with two black pixels around, for networks that halve often.
         source: "auto", or what the images must be.
     """
@@ -49,6 +52,7 @@ class TransformingMNISTConfig:
     script: str = "single"
     speeds: str = "laplace"
     digits: str = "mnist"
+    unseen: str = "none"
     size: int = 28
     source: str = "auto"
 
@@ -56,11 +60,14 @@ class TransformingMNISTConfig:
         check_choice(NAME, "script", self.script, ("single", "sta", "cyclic"))
         check_choice(NAME, "speeds", self.speeds, ("laplace", "unit"))
         check_choice(NAME, "digits", self.digits, ("mnist", "fashion_mnist"))
+        check_choice(NAME, "unseen", self.unseen, ("none", "digits", "fashion_mnist"))
         check_choice(NAME, "source", self.source, ("auto", "official", "user", "bundled"))
         if self.speeds == "unit" and self.script != "sta":
             raise ValueError(f"{NAME}: speeds=unit needs script=sta; the steps of script={self.script} are always one")
         if self.source == "bundled" and self.digits != "mnist":
             raise ValueError(f"{NAME}: source=bundled are digits; {self.digits} has files only")
+        if self.unseen == self.digits or (self.unseen == "digits" and self.source == "bundled"):
+            raise ValueError(f"{NAME}: unseen={self.unseen} is what is trained on; choose another")
         if self.size not in (28, 32):
             raise ValueError(f"{NAME}: size must be 28 or 32, got {self.size}")
 
@@ -91,14 +98,28 @@ def describe(config: TransformingMNISTConfig) -> DataInfo:
         factors,
         n_frames=config.n_frames,
         transformations=TRANSFORMATIONS,
+        unseen="" if config.unseen == "none" else "unseen",
     )
 
 
 def find_source(config: TransformingMNISTConfig, root: Path) -> Source:
-    """Where the images come from: as the data sets ``mnist`` and ``fashion_mnist`` find theirs, in their folders."""
+    """Where the images come from: as the data sets ``mnist`` and ``fashion_mnist`` find theirs, in their folders.
+
+    Raises:
+        FileNotFoundError: files are missing that nothing can stand in for.
+        ValueError: unseen=digits, and the digits to train on are scikit-learn's, too.
+    """
     if config.digits == "fashion_mnist":
-        return fashion_mnist.find_source(fashion_mnist.FashionMNISTConfig(source=config.source), root)
-    return mnist.find_source(mnist.MNISTConfig(source=config.source), root)
+        source = fashion_mnist.find_source(fashion_mnist.FashionMNISTConfig(source=config.source), root)
+    else:
+        source = mnist.find_source(mnist.MNISTConfig(source=config.source), root)
+    if config.unseen == "digits" and source.kind == "bundled":
+        raise ValueError(f"{NAME}: without MNIST's files, unseen=digits is what is trained on; choose another")
+    if config.unseen != "fashion_mnist":
+        return source
+    other = fashion_mnist.find_source(fashion_mnist.FashionMNISTConfig(), root)
+    both = hashlib.sha256(f"{source.fingerprint}{other.fingerprint}".encode()).hexdigest()
+    return replace(source, fingerprint=both)
 
 
 CARD = DatasetCard(
@@ -115,6 +136,7 @@ CARD = DatasetCard(
     ),
     notes=(
         "The files are those of the data sets mnist and fashion_mnist, in their folders: `bench data fetch mnist`. "
+        "unseen=fashion_mnist adds its test images as a split for equivariance_error[unseen]; labels are then theirs. "
         "single: frame t is the plain red digit enlarged by 1 + 0.1 t, or turned by 10 t degrees (counter-clockwise), "
         "or its hue shifted by 20 t degrees; t = 0 … 8, all sequences of a batch alike. "
         "sta: each frame is the one before, enlarged by 1 + 0.1 g, then turned by 20 g degrees, then shifted by 20 g "
@@ -139,9 +161,11 @@ def transforming_mnist(config: TransformingMNISTConfig, store: DataStore) -> Tra
     keep = store.without("script", "speeds")
     content = cache(lambda: _read(config, source, store.root))
     labels = np.asarray(keep.cached("labels", lambda: content().labels))
-    n_train = int(keep.cached("n-train", lambda: np.array([content().n_train]))[0])
+    n_train, n = keep.cached("counts", lambda: np.array(content().counts)).tolist()
     grey = keep.cached_rows("grey", len(labels), lambda rows: framed(content().images[rows], config.size)[:, 0])
-    rows = split_rows(len(labels), n_train, config.script)
+    rows = split_rows(n, n_train, config.script)
+    if config.unseen != "none":
+        rows["unseen"] = np.arange(n, len(labels))
     if config.script == "sta":
         scale = _SPEED_SCALE if config.has_varied_speeds else 0.0
         amounts = switching_amounts(N_STEPS, len(TRANSFORMATIONS), _SPIKE_RATE, scale)
@@ -158,11 +182,32 @@ def transforming_mnist(config: TransformingMNISTConfig, store: DataStore) -> Tra
     )
 
 
-def _read(config: TransformingMNISTConfig, source: Source, root: Path) -> IdxFiles:
-    if source.kind == "bundled":
-        return mnist.bundled_digits()
-    files = mnist.FILES if config.digits == "mnist" else fashion_mnist.FILES
-    return read_files(root / config.digits, files)
+@dataclass(frozen=True)
+class _Content:
+    """Images (n, 28, 28) uint8 and labels (n,), unseen ones last.
+
+    Attributes:
+        counts: training digits, and digits in all.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    counts: tuple[int, int]
+
+
+def _read(config: TransformingMNISTConfig, source: Source, root: Path) -> _Content:
+    digits = mnist.bundled_digits() if source.kind == "bundled" else _files(config.digits, root)
+    images, labels = [digits.images], [digits.labels]
+    if config.unseen != "none":
+        other = mnist.bundled_digits() if config.unseen == "digits" else _files(config.unseen, root)
+        first = 0 if config.unseen == "digits" else other.n_train
+        images.append(other.images[first:])
+        labels.append(other.labels[first:])
+    return _Content(np.concatenate(images), np.concatenate(labels), (digits.n_train, len(digits.labels)))
+
+
+def _files(name: str, root: Path) -> IdxFiles:
+    return read_files(root / name, mnist.FILES if name == "mnist" else fashion_mnist.FILES)
 
 
 def split_rows(n: int, n_train: int, script: str) -> dict[str, np.ndarray]:

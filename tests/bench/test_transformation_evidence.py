@@ -23,7 +23,7 @@ from metrics.variation_predictability import vp_score
 N_STEPS = 5
 KINDS = ("brighter", "darker", "greener")
 SPACE = FactorSpace(KINDS, (N_STEPS + 1,) * 3, ("ordinal",) * 3, (True, True, True))
-INFO = DataInfo((3, 4, 4), TransformationData.views, SPACE, n_frames=N_STEPS + 1, transformations=KINDS)
+INFO = DataInfo((3, 4, 4), TransformationData.views, SPACE, n_frames=N_STEPS + 1, transformations=KINDS, unseen="dim")
 # what a step of each adds to the three channels
 EFFECT = np.array([[0.08, 0, 0], [0, 0, -0.08], [0, 0.05, 0]], np.float32)
 CARD = MethodCard("Toy", "none", "none", "transformation", "transformations", {}, "by hand", "none", supervised=True)
@@ -33,7 +33,7 @@ class Lights:
     """Uniform patches: each channel between 0.4 and 0.6 at first, then moved by what acts."""
 
     def begin(self, amounts, split, rng):
-        first = rng.uniform(0.4, 0.6, size=(len(amounts), 3))
+        first = rng.uniform(0.4, 0.6, size=(len(amounts), 3)) / (2 if split == "dim" else 1)
         return np.zeros(len(amounts), np.int64), first
 
     def run(self, start, amounts, times):
@@ -43,7 +43,7 @@ class Lights:
         return np.ascontiguousarray(frames), np.round(gone).astype(np.int64)
 
 
-DATA = TransformationData(INFO, Lights(), single_amounts(N_STEPS, 3), {"train": 1, "test": 1})
+DATA = TransformationData(INFO, Lights(), single_amounts(N_STEPS, 3), {"train": 1, "test": 1, "dim": 1})
 
 
 class Codes(Method):
@@ -99,6 +99,19 @@ def test_standing_still_costs_what_the_data_says():
     # 16 pixels of one channel, 1 + 2 + … + 5 steps
     assert details["still"] == pytest.approx([16 * 15 * 0.08, 16 * 15 * 0.08, 16 * 15 * 0.05], rel=1e-4)
     assert (details["n"], details["steps"], details["rule"]) == (200, N_STEPS, "transform")
+
+
+def test_unseen_observations_are_those_of_their_split():
+    class Squares(Codes):
+        def decode(self, codes):
+            return super().decode(codes) ** 2
+
+    dim = rollouts(Squares(), "_unseen").unmoved[:, :, 0].mean()
+    seen = rollouts(Squares()).unmoved[:, :, 0].mean()
+    assert dim < seen
+    # x - x² of 48 values between 0.2 and 0.3, and 0.08 - 0.08 + 0.05 in a channel of one course each
+    assert dim == pytest.approx(48 * (0.25 - 0.25**2 - 0.1**2 / 12) + 16 * 0.05 / 3, rel=0.01)
+    assert "rollouts_unseen" not in available(Codes, replace(INFO, unseen=""))
 
 
 def test_flows_of_methods_that_were_told_nothing_are_matched_on_training_sequences():

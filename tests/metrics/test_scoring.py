@@ -50,7 +50,7 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     heads = [JudgedHead(str(k), k, np.stack([probs] * 2), probs, np.array(head), np.array([head] * 2)) for k in (1, 0)]
     evidence |= {"judged": dict.fromkeys(CONDITIONS, heads)}
     rollouts = Rollouts(("a", "b"), np.ones((2, 3, 4)), np.full((2, 3, 4), 2.0), np.ones((2, 3, 4)))
-    evidence |= {f"rollouts{kind}": rollouts for kind in ("", "_inferred", "_switching", "_superposing")}
+    evidence |= {f"rollouts{kind}": rollouts for kind in ("", "_inferred", "_unseen", "_switching", "_superposing")}
     rolled = np.stack([np.roll(RNG.normal(size=(6, 1, 3, 4)), t, axis=-1)[:, 0] for t in range(4)], axis=1)
     places = (np.arange(6)[:, None] + np.arange(4)) % 4
     evidence |= {"capsules": CapsuleSequences(rolled, places, np.zeros(6, int), ("a",))}

@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.datasets import mnist
+from bench.datasets.fashion_mnist import FILES as FASHION
+from bench.datasets.idx import read_files
 from bench.datasets.transforming_mnist import CYCLIC_SCALES, TransformingMNISTConfig, split_rows
 from bench.datasets.warps import hue_colours, warp
 from bench.opening import Folders, open_dataset, resolve_source
@@ -169,6 +172,8 @@ def test_splits_share_no_digit(script, sizes):
         ({"script": "dual"}, "script must be one of single, sta, cyclic, got 'dual'"),
         ({"speeds": "unit"}, "speeds=unit needs script=sta"),
         ({"digits": "fashion_mnist", "source": "bundled"}, "fashion_mnist has files only"),
+        ({"unseen": "svhn"}, "unseen must be one of none, digits, fashion_mnist, got 'svhn'"),
+        ({"unseen": "fashion_mnist", "digits": "fashion_mnist"}, "unseen=fashion_mnist is what is trained on"),
         ({"size": 64}, "size must be 28 or 32, got 64"),
     ],
 )
@@ -188,3 +193,24 @@ def test_official_digits_begin_where_their_files_say(tmp_path, cache):
     drawn = data.labelled(4_000, np.random.default_rng(0), "test", "images")
     counts = np.bincount(drawn.factors[:, 0, 0], minlength=10) / 4_000
     np.testing.assert_allclose(counts, np.full(10, 0.1), atol=0.025)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (DATA / "fashion_mnist").is_dir(), reason="BENCH_DATA names no folder with fashion_mnist")
+@pytest.mark.parametrize(("unseen", "n"), [("digits", 1_797), ("fashion_mnist", 10_000)])
+def test_unseen_observations_are_a_split_of_their_own(tmp_path, cache, unseen, n):
+    folders = Folders(DATA, cache, tmp_path)
+    opened, sources = {}, {}
+    for one in ("none", unseen):
+        config, sources[one] = resolve_source("transforming_mnist", TransformingMNISTConfig(unseen=one), folders)
+        opened[one] = open_dataset("transforming_mnist", config, sources[one], folders)
+    assert opened[unseen].splits == ("train", "test", "unseen")
+    assert len(opened[unseen]._moves.rows["unseen"]) == n
+    assert (sources[unseen].fingerprint != sources["none"].fingerprint) == (unseen == "fashion_mnist")
+    for split in ("train", "test"):  # what is trained and tested on stays as it was
+        one, other = (opened[key].labelled(20, np.random.default_rng(0), split).x for key in ("none", unseen))
+        np.testing.assert_array_equal(one, other)
+    first = opened[unseen].moved(200, np.zeros((1, 3)), np.random.default_rng(0), "unseen")[:, 0, 0]
+    known = mnist.bundled_digits().images if unseen == "digits" else read_files(DATA / unseen, FASHION).images[-n:]
+    known = {image.tobytes() for image in known}
+    assert all(np.rint(255 * image).astype(np.uint8).tobytes() in known for image in first)
