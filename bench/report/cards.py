@@ -80,6 +80,18 @@ def in_table_order(keys: Iterable[str]) -> list[str]:
     return sorted(keys, key=place)
 
 
+_HEADLINES = (
+    "mcc[spearman]", "factorvae_score", "mig", "dci[gbt]/disentanglement", "swap[fixed_dynamic]/acc",
+    "swap[fixed_static]/acc", "verification[utterance]/gap", "equivariance_error/relative", "log_likelihood[gaussian]",
+    "reconstruction[mse]",
+)  # fmt: skip
+
+
+def is_headline(key: str) -> bool:
+    """The few numbers that a first look at a table shows; the others wait for a click."""
+    return "@" not in key and any(key == one or key.partition("[")[0] == one for one in _HEADLINES)
+
+
 def is_secondary(key: str) -> bool:
     """Scores on the rows a probe was fitted to: stored, in every CSV, but not what a comparison shows."""
     return key.split("@")[0].endswith(("/train", "_train"))

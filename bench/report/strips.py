@@ -56,6 +56,36 @@ def strips(
     return found
 
 
+@dataclass(frozen=True)
+class Mosaic:
+    """Some latents' strips in one picture, a row for each.
+
+    Attributes:
+        caption: what each row is, from the top: "latent 3 (x)".
+    """
+
+    source: str
+    caption: str
+
+
+def mosaic(
+    decode: Decode, start: np.ndarray, ranges: np.ndarray, factors: Mapping[int, str], n_latents: int, n_values: int
+) -> Mosaic:
+    """At most ``n_latents`` latents, those with a factor first, then by the size of what they change.
+
+    Args:
+        decode, start, ranges, factors: as for ``strips``.
+    """
+    frames = traversal(decode, start, ranges, n_values)[0]
+    moved = np.abs(np.diff(frames, axis=1)).mean(axis=(1, 2, 3, 4))
+    order = [i for i in factors if i < len(frames)]
+    order += [int(i) for i in np.argsort(-moved) if i not in factors]
+    chosen = order[:n_latents]
+    rows = np.concatenate([frames[i] for i in chosen], axis=2)  # below each other: along the height
+    names = [f"latent {i}" + (f" ({factors[i]})" if i in factors else "") for i in chosen]
+    return Mosaic(_picture(rows)[0], ", ".join(names))
+
+
 def _picture(frames: np.ndarray) -> tuple[str, int, int]:
     """Frames (n, channels, height, width) in [0, 1] side by side, clear between them: (data address, width, height)."""
     from PIL import Image

@@ -213,7 +213,7 @@ def test_a_malicious_name_is_no_formula_in_a_spreadsheet():
 
 def test_the_leaderboard_has_a_section_per_group_with_costs(tmp_path):
     rows = [*study(), *study(budget="standard"), *study(source="user", fingerprint="ab12")]
-    page, numbers = write(rows, tmp_path / "boards")
+    _, page, numbers = write(rows, tmp_path / "boards")
     text = page.read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## natural_sprites, generated, budget quick, protocol quick",
@@ -225,7 +225,7 @@ def test_the_leaderboard_has_a_section_per_group_with_costs(tmp_path):
 
 
 def test_the_leaderboard_of_no_rows_says_so(tmp_path):
-    page, numbers = write([], tmp_path)
+    _, page, numbers = write([], tmp_path)
     assert "No rows yet" in page.read_text()
     assert numbers.read_text().startswith("dataset,source,")
 
