@@ -21,6 +21,7 @@ COMMANDS = {
     "table": ("bench.cli.table", "Print the comparison tables of stored rows."),
     "compare": ("bench.cli.compare", "Compare stored rows of two sets of methods, paired by seed."),
     "plot": ("bench.cli.plot", "Draw scores, learning curves, correlation matrices."),
+    "study": ("bench.cli.study", "Draw what many rows together say: agreement, variance, selection, ranks."),
     "traverse": ("bench.cli.traverse", "Draw what each latent of a trained run does."),
     "paper": ("bench.cli.paper", "Published tables beside ours."),
     "leaderboard": ("bench.cli.leaderboard", "Write leaderboards/ from stored rows."),

@@ -82,12 +82,13 @@ def embedded(data: Any) -> str:
 def _table(table: Table, methods: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     group = table.group
     digits = [decimals(table.lines, one) for one in table.columns]
+    settings = dict(table.settings)
     return {
         "label": plain(group.label), "dataset": plain(group.dataset), "source": group.source, "budget": group.budget,
         "protocol": group.protocol,
         "header": [f"{name}: {plain(text)}" for name, text in table.header],
         "columns": [_column(one) for one in table.columns],
-        "lines": [_line(line, table, digits, methods) for line in table.lines],
+        "lines": [_line(line, table, digits, methods, settings.get(line.label, "")) for line in table.lines],
         "notes": [f"not run: {plain(label)}: {plain(reason)}" for label, reason in table.skipped],
     }  # fmt: skip
 
@@ -100,8 +101,9 @@ def _column(of: Column) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _line(line: Line, table: Table, digits: Sequence[int], methods: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    settings = dict(table.settings).get(line.label, "")
+def _line(
+    line: Line, table: Table, digits: Sequence[int], methods: Mapping[str, Mapping[str, str]], settings: str
+) -> dict[str, Any]:
     costs = cost_columns(line.cell)
     return {
         "label": plain(line.label), "method": plain(line.cell.method), "reference": line.is_reference,

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -176,14 +176,17 @@ def groups(rows: Iterable[Row], defaults: Defaults | None = None) -> list[Group]
     for cell in cells(rows):
         members[_group_key(cell.spec)].append(cell)
     params = {key: json.loads(key[1]) for key in members}
+    siblings: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for key, one in params.items():
+        siblings[key[0], key[4]].append(one)
+    told = {key: differing(some) for key, some in siblings.items()}
     found = []
     for key, group in sorted(members.items()):
         dataset, dataset_params, source, fingerprint, budget, protocol = key
-        siblings = [params[other] for other in members if (other[0], other[4]) == (dataset, budget)]
         default = defaults("dataset", dataset, budget) if defaults else {}
         # A table's title has the source beside the label; how it was asked for is no second name of it.
         named = {name: value for name, value in params[key].items() if name != "source"}
-        label = name_with(dataset, named, siblings, default)
+        label = name_with(dataset, named, told[dataset, budget], default)
         labels = label_cells(group, defaults)
         found.append(Group(label, dataset, dataset_params, source, fingerprint, budget, protocol, tuple(group), labels))
     return found
@@ -191,25 +194,41 @@ def groups(rows: Iterable[Row], defaults: Defaults | None = None) -> list[Group]
 
 def label_cells(table: Sequence[Cell], defaults: Defaults | None = None) -> dict[str, str]:
     """Cell id → method name with only the parameters that differ from its other cells here, or from its defaults."""
-    labels = {}
+    members: dict[str, list[Cell]] = defaultdict(list)
     for cell in table:
-        siblings = [_parameters(other) for other in table if other.method == cell.method]
-        default = defaults("method", cell.method, str(cell.spec["budget"])) if defaults else {}
-        labels[cell.id] = name_with(cell.method, _parameters(cell), siblings, default)
+        members[cell.method].append(cell)
+    labels = {}
+    for method, some in members.items():
+        parameters = [_parameters(cell) for cell in some]
+        told = differing(parameters)
+        default = {
+            budget: defaults("method", method, budget) if defaults else {}
+            for budget in {str(cell.spec["budget"]) for cell in some}
+        }
+        for cell, own in zip(some, parameters, strict=True):
+            labels[cell.id] = name_with(method, own, told, default[str(cell.spec["budget"])])
     # Two cells can still read alike, for instance after a change of the row's schema.
     twice = {label for label, count in Counter(labels.values()).items() if count > 1}
     return {cell_id: f"{label} #{cell_id[:6]}" if label in twice else label for cell_id, label in labels.items()}
 
 
-def name_with(
-    name: str, params: Mapping[str, Any], siblings: Sequence[Mapping[str, Any]], default: Mapping[str, Any]
-) -> str:
-    """``name[key=value,…]`` with the parameters in which ``params`` differs from a sibling or from ``default``."""
-    absent = object()
+def differing(params: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Names of the parameters that do not have one value in all of ``params``, or are absent from some."""
+    found: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    different: set[str] = set()
+    for one in params:
+        counts.update(one.keys())
+        different |= {key for key, value in one.items() if found.setdefault(key, value) != value}
+    return different | {key for key, count in counts.items() if count < len(params)}
+
+
+def name_with(name: str, params: Mapping[str, Any], told: Collection[str], default: Mapping[str, Any]) -> str:
+    """``name[key=value,…]`` with the parameters in ``told``, and those that differ from ``default``."""
     shown = [
         f"{key}={format_value(value)}"
         for key, value in sorted(params.items())
-        if any(other.get(key, absent) != value for other in siblings) or not _equal(default.get(key, value), value)
+        if key in told or not _equal(default.get(key, value), value)
     ]
     return f"{name}[{','.join(shown)}]" if shown else name
 

@@ -10,6 +10,8 @@ arrays may differ in length, since runs fail. Higher is better unless an argumen
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,15 +50,21 @@ def mean_interval(scores: Iterable[float], confidence: float = CONFIDENCE) -> Es
     Raises:
         ValueError: no score at all, or one that is not finite.
     """
-    values = np.asarray(list(scores), np.float64)
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"mean_interval: needs at least one score, all finite, got {values.tolist()}")
-    n, mean = len(values), float(values.mean())
-    std = float(values.std(ddof=1)) if n > 1 else None
+    values = [float(score) for score in scores]  # of a few seeds: lists are faster than arrays
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"mean_interval: needs at least one score, all finite, got {values}")
+    n, mean = len(values), math.fsum(values) / len(values)
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
     if std is None or n < MIN_SEEDS:
         return Estimate(n, mean, std, None, None)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * std / n**0.5
+    half = _student(n - 1, (1 + confidence) / 2) * std / n**0.5
     return Estimate(n, mean, std, mean - half, mean + half)
+
+
+@functools.cache
+def _student(degrees: int, probability: float) -> float:
+    """Quantile of Student's t."""
+    return float(special.stdtrit(degrees, probability))
 
 
 def overlap(first: Estimate, second: Estimate) -> bool:

@@ -68,8 +68,10 @@
       if (y === undefined || y === null) return -1;
       return sign * (typeof x === "string" ? x.localeCompare(y) : x - y);
     });
-    state.body.append(...state.rows.map((row) => row.element));
+    state.fill();
   };
+
+  const MOST_LINES = 200; /* of a table at first: what a browser lays out at once */
 
   const shownColumns = (table, every) => {
     const all = table.columns.map((_, i) => i);
@@ -89,15 +91,15 @@
     });
     data.costs.forEach((name, i) => head.append(heading(name, `sort by ${name}`, `cost-${i}`, true)));
     const body = element("tbody", {});
-    const rows = lines.map((line) => {
+    const build = (line) => {
       const row = element("tr", { class: line.reference ? "reference" : null });
       row.append(element("th", { scope: "row", title: line.settings || null }, line.label, line.loss ? element("span", { class: "why" }, line.loss) : null));
       row.append(element("td", { class: "n" }, line.seeds));
       columns.forEach((i, place) => row.append(scoreCell(line.scores[i], ranges[place])));
       line.costs.forEach((cost) => row.append(element("td", { class: "n" }, cost.text)));
-      return { line, element: row };
-    });
-    body.append(...rows.map((row) => row.element));
+      return row;
+    };
+    const rows = lines.map((line) => ({ line, made: null }));
     const foot = element("tfoot", {});
     for (const bound of ["floor", "ceiling"]) {
       if (!columns.some((i) => table.columns[i][bound] !== null)) continue;
@@ -108,8 +110,15 @@
     }
     const caption = element("caption", {}, table.header.join(" · "));
     const made = element("table", {}, caption, element("thead", {}, head), body, foot);
+    const more = element("button", { type: "button", class: "more" });
     const state = {
-      rows, body,
+      rows,
+      most: MOST_LINES,
+      fill: () => {
+        body.replaceChildren(...state.rows.slice(0, state.most).map((row) => (row.made ??= build(row.line))));
+        more.hidden = state.rows.length <= state.most;
+        more.textContent = `Show all ${state.rows.length} lines`;
+      },
       higher: (index) => table.columns[Number(index.slice(6))].higher,
       key: (index) => {
         const i = Number(index.split("-")[1]);
@@ -119,6 +128,11 @@
         return (line) => line.label;
       },
     };
+    state.fill();
+    more.addEventListener("click", () => {
+      state.most = Infinity;
+      state.fill();
+    });
     head.addEventListener("click", (event) => {
       const header = event.target.closest("th");
       if (header && event.target.closest("button")) sortBy(head, state, header.dataset.sort);
@@ -126,7 +140,7 @@
     const title = `${table.label}, ${table.source}, budget ${table.budget}, protocol ${table.protocol}`;
     const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, made);
     const notes = table.notes.map((note) => element("p", { class: "small" }, note));
-    return [element("section", { class: "table" }, element("h2", {}, title), scroll, ...notes), lines.length];
+    return [element("section", { class: "table" }, element("h2", {}, title), scroll, more, ...notes), lines.length];
   };
 
   const show = () => {

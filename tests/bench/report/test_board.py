@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import html
 import io
 import json
 import re
@@ -120,7 +121,7 @@ def seen(tmp_path_factory):
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     body = re.search(r"<body>(.*?)</body>", done.stdout, re.S).group(1)
-    return json.loads(body), done.stderr
+    return json.loads(html.unescape(body)), done.stderr
 
 
 def test_a_browser_sorts_and_filters(seen):
