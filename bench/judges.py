@@ -44,6 +44,7 @@ class Settings:
         width: channels of the first convolution.
         n_epochs: passes over the training sequences at most.
         patience: passes without a better validation accuracy after which training ends.
+        most_frames: frames seen in all passes, as many whole passes as fit; 0 for any number.
     """
 
     width: int = 64
@@ -53,11 +54,12 @@ class Settings:
     learning_rate: float = 2e-4
     n_epochs: int = 100
     patience: int = 5
+    most_frames: int = 0
 
 
 BUDGETS: Mapping[str, Settings] = {
     "smoke": Settings(width=4, n_hidden=32, batch_size=16, learning_rate=2e-3, n_epochs=2),
-    "quick": Settings(width=16, batch_size=32, learning_rate=1e-3, n_epochs=16, patience=4),
+    "quick": Settings(width=16, batch_size=32, learning_rate=1e-3, n_epochs=24, most_frames=450_000),
     "standard": Settings(width=32, batch_size=64, learning_rate=5e-4, n_epochs=20),
     "paper": Settings(),
 }
@@ -184,7 +186,7 @@ def train(
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         rng = stream(SEED, dataset_id, "judge batches")
         best, best_accuracy, best_epoch, epoch = None, -1.0, 0, 0
-        for epoch in range(1, settings.n_epochs + 1):
+        for epoch in range(1, _n_epochs(settings, len(rows) * data.frames.shape[1]) + 1):
             network.train()
             for batch in _batches(rng.permutation(rows), settings.batch_size):
                 x, labels = _items(data, batch, device)
@@ -205,6 +207,13 @@ def train(
     return {
         "network": network, "validation_accuracy": best_accuracy, "epochs": [best_epoch, epoch], "n_train": len(rows)
     }  # fmt: skip
+
+
+def _n_epochs(settings: Settings, n_frames: int) -> int:
+    """Passes over n_frames frames at most."""
+    return (
+        max(min(settings.n_epochs, settings.most_frames // n_frames), 1) if settings.most_frames else settings.n_epochs
+    )
 
 
 def test_accuracy(network: JudgeNetwork, data: SequenceData, device: torch.device) -> dict[str, float]:

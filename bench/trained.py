@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +78,25 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         NotTraversable: one line that says what is missing: names, checkpoint, data.
     """
     spec = RunSpec.from_dict(row["spec"])
-    try:
-        cls, config = spec_method(spec)
+    with _told(spec):
+        cls, _ = spec_method(spec)
         if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
             raise NotTraversable(f"{spec.method} cannot be traversed: it does not decode codes")
-        shape = describe(spec.dataset, spec_dataset(spec)[0]).observation_shape
+        dataset_config, source = spec_dataset(spec)
+        shape = describe(spec.dataset, dataset_config).observation_shape
         if len(shape) != 3:
             raise NotTraversable(f"{spec.dataset} has no images to draw: its observations are {shape[0]} features")
+        _, method, data = loaded(row, folders)
+        store = data_store(spec.dataset, dataset_config, source, folders)
+        rows = evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol), spec.view)
+    return Trained(spec, method, rows)
+
+
+def loaded(row: Mapping[str, Any], folders: Folders) -> tuple[RunSpec, Method, Any]:
+    """A row's spec, its method with the trained weights on the CPU, and its data set; raises as ``revive``."""
+    spec = RunSpec.from_dict(row["spec"])
+    with _told(spec):
+        cls, config = spec_method(spec)
         path = Store(folders.results).artifacts(spec.hash) / "checkpoint.safetensors"
         if not path.exists():
             raise NotTraversable(f"{path} is not there; checkpoints stay on the machine that trained", True)
@@ -93,15 +106,20 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         found = checkpoint.load(path)
         assert found is not None
         checkpoint.load_module(method, found[0])
-        store = data_store(spec.dataset, dataset_config, source, folders)
-        rows = evaluation_rows(data, spec.dataset_id, store, protocol_named(spec.protocol), spec.view)
+    return spec, method, data
+
+
+@contextmanager
+def _told(spec: RunSpec) -> Iterator[None]:
+    """What is missing or of another version becomes ``NotTraversable``."""
+    try:
+        yield
     except NotTraversable:
         raise
     except TypeError as error:
         raise NotTraversable(f"{spec.label}: the row is of another version of bench ({error})") from None
     except (OSError, ValueError) as error:
         raise NotTraversable(str(error)) from None
-    return Trained(spec, method, rows)
 
 
 def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -11,8 +11,8 @@ from bench.cli.completion import list_of, runs
 from bench.cli.options import data_root_option, filters, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
 
-OF_ROWS = ("scores", "curves", "correlation", "all")
-OF_A_RUN = ("codes", "sources")
+OF_ROWS = ("scores", "curves", "correlation", "information", "all")
+OF_A_RUN = ("codes", "sources", "swaps")
 N_IMAGES = 6  # beside their codes
 
 
@@ -40,13 +40,15 @@ def command(
 ) -> int:
     """Draw stored rows: scores by method, learning curves, latent–factor correlations; PNG, SVG and PDF.
 
-    Two kinds draw one RUN, named as for `bench traverse`: codes (bars beside images and reconstructions) and sources
-    (|correlation| of |factors| and |codes|).
+    `information` draws the curves of the mutual information that methods of sequences log. Three kinds draw one RUN,
+    named as for `bench traverse`: codes (bars beside images and reconstructions), sources (|correlation| of |factors|
+    and |codes|) and swaps (the content of some sequences with the motion of others: PNG, and GIF of images).
 
     \b
     Examples:
       bench plot scores --datasets natural_sprites
       bench plot codes vsc/smiley/0
+      bench plot swaps cdsvae/sprites/0
     """
     if kind in OF_A_RUN:
         choices = {"--methods": methods, "--datasets": datasets, "--budget": budget, "--metrics": metrics}
@@ -56,7 +58,7 @@ def command(
             click.echo(str(path))
         return 0
     if run is not None:
-        raise UsageError(f"`bench plot {kind}` draws all stored rows, not one RUN; {' and '.join(OF_A_RUN)} take one")
+        raise UsageError(f"`bench plot {kind}` draws all stored rows, not one RUN; {', '.join(OF_A_RUN)} take one")
 
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
@@ -106,6 +108,12 @@ def _draw_run(kind: str, name: str, output: str | None, results: str, data_root:
     if kind == "sources":
         codes, factors, names = scored_codes(row, folders)
         return draw_sources(codes, factors, names, path, title=title)
+    if kind == "swaps":
+        from bench.report.swap_pictures import draw_swaps
+        from bench.swap_grids import swap_grid
+
+        grid = swap_grid(row, folders)
+        return draw_swaps(grid.contents, grid.motions, grid.generated, path, title=title, is_real=grid.is_real)
     trained = revive(row, folders)
     frames, codes = trained.shown_frames(N_IMAGES), trained.codes(0, N_IMAGES)
     try:
@@ -115,7 +123,7 @@ def _draw_run(kind: str, name: str, output: str | None, results: str, data_root:
 
 
 def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[Path]:
-    from bench.report import figures
+    from bench.report import curves, figures
     from bench.report.frame import slugify
 
     made: list[Path] = []
@@ -124,6 +132,8 @@ def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[P
     if kind in ("curves", "all"):
         made += figures.draw_curves(group, folder / "curves")
         made += figures.draw_score_curves(group, folder / "scores-over-steps")
+    if kind in ("information", "all"):
+        made += curves.draw_information(group, folder / "information")
     if kind in ("correlation", "all"):
         for cell in group.cells:
             if kind == "correlation" or not cell.is_reference:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_LINES = 8  # in one panel
 _WIDTH = 24  # characters of a panel's title
+INFORMATION = ("mi_static", "mi_dynamic", "mi_static_dynamic")
+"""Terms of I(s; x), I(z; x) and I(s; z)."""
 Runs = Sequence[tuple[np.ndarray, np.ndarray]]
 """Steps and values of each run."""
 Points = Callable[[Row], tuple[np.ndarray, np.ndarray] | None]
@@ -76,6 +78,17 @@ def draw_curves(group: Group, path: Path, *, formats: tuple[str, ...] = FORMATS)
         stem = path if len(terms) == 1 else path.with_name(f"{path.name}-{slugify(method)}")
         paths += _draw_terms(group, stem, _settings(group, cells[method]), found, "terms of the loss", formats)
     return paths
+
+
+def draw_information(group: Group, path: Path, *, formats: tuple[str, ...] = FORMATS) -> list[Path]:
+    """Mutual information of codes and data over training (C-DSVAE's Figure 6), of the methods that log it."""
+    cells: dict[str, list[Cell]] = defaultdict(list)
+    for cell in group.cells:
+        if any(shared_name(name) in INFORMATION for row in cell.done for name in _curve(row)):
+            cells[cell.method].append(cell)
+    what = "estimates from each batch, at most the logarithm of its size"
+    terms = {shared_name(name) for own in cells.values() for cell in own for row in cell.done for name in _curve(row)}
+    return _draw_terms(group, path, _compared(group, cells), terms & set(INFORMATION), what, formats)
 
 
 def draw_score_curves(

@@ -167,6 +167,12 @@ def test_without_a_validation_split_every_tenth_training_sequence_is_held_out():
     assert sorted([*rows, *held_out]) == list(range(5, 40))
 
 
+def test_small_budgets_see_a_number_of_frames():
+    quick = replace(QUICK, n_epochs=24, most_frames=450_000)
+    assert [judges._n_epochs(quick, n) for n in (18_000, 45_000, 10**6)] == [24, 10, 1]
+    assert judges._n_epochs(QUICK, 10**9) == 25
+
+
 def test_a_factor_that_changes_within_a_sequence_cannot_be_judged(monkeypatch):
     info = replace(INFO, judged=("row",))
     data = SequenceData(info, DATA.frames, DATA.factors)

@@ -91,3 +91,17 @@ def test_terms_stand_by_player_then_loss_nll_kl_then_by_name():
         "discriminator: loss (as minimised)",
     ]  # fmt: skip
     assert term_title("something_new") == "something new"
+
+
+def test_information_is_drawn_of_the_methods_that_log_it(tmp_path):
+    from bench.cli.results import defaults_of
+    from bench.report.curves import draw_information
+    from bench.report.frame import groups
+
+    terms = {"mi_static": 2, "mi_dynamic": 3, "mi_static_dynamic": 0.5}
+    logs = [curve_row("betavae", nll=7, **terms), curve_row("factorvae", **{f"model/{k}": v for k, v in terms.items()})]
+    (group,) = groups([*logs, curve_row("pcl", loss=3)], defaults_of)
+    made = draw_information(group, tmp_path / "information")
+    assert [path.name for path in made] == ["information.pdf", "information.svg", "information.png"]
+    (other,) = groups([curve_row("pcl", loss=3)], defaults_of)
+    assert draw_information(other, tmp_path / "none") == []

@@ -1,0 +1,74 @@
+"""Runs whose sequences are judged: what their rows say, and the pictures of their swaps."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import metric_choice, prepare, registry
+from bench.cli import main
+from bench.grid import Request, build
+from bench.opening import Folders
+from bench.store import Store, row_problem
+from bench.worker import Options, perform
+
+METHODS = "dsvae[n_steps=2,width=4,n_hidden=16],mocogan[n_steps=2,width=4]"
+DATASET = "sprites[source=generated,n_train=4,n_val=1,n_test=2]"
+
+
+@pytest.fixture(scope="module")
+def stored(cache, tmp_path_factory):
+    home = tmp_path_factory.mktemp("judged")
+    folders = Folders(home / "data", cache, home / "results")
+    runs = build(Request(METHODS, DATASET, (0,), "smoke", metrics=("swap",)), folders, "cpu").runs
+    (job,) = prepare.jobs(runs, ("swap",))
+    prepare.prepare(job, folders, "cpu", ("swap",))
+    made = [path for path in cache.iterdir() if path.name.endswith("-judge.safetensors")]
+    assert [perform(spec, Options(folders, metrics=("swap",))) for spec in runs] == ["done", "done"]
+    assert [path for path in cache.iterdir() if path.name.endswith("-judge.safetensors")] == made
+    return Store(folders.results)
+
+
+def test_a_row_says_which_judge_it_was_and_how_good(stored):
+    rows = {row["spec"]["method"]: row for row in stored.rows()}
+    judges = [row["judge"] for row in rows.values()]
+    assert judges[0] == judges[1]
+    assert list(judges[0]["accuracy"]) == ["action", "body", "bottom", "top", "hair"]
+    assert (judges[0]["threshold"], judges[0]["is_trusted"], judges[0]["budget"]) == (0.999, False, "smoke")
+    for row in rows.values():
+        assert row_problem(row) == ""
+        assert row["details"]["swap[fixed_dynamic]"]["judge"] == judges[0]["hash"]
+        assert any("of the factors of real test sequences, below 99.9%" in note for note in row["notes"])
+        assert not any("seeded" in note for note in row["notes"])
+    values = rows["dsvae"]["metrics"]
+    for condition, n_heads in (("fixed_dynamic", 1), ("fixed_static", 4), ("fixed_static,swapped", 4)):
+        assert 0 <= values[f"swap[{condition}]/acc"]["value"] <= 1
+        assert len(rows["dsvae"]["details"][f"swap[{condition}]"]["acc"]) == n_heads
+    assert len(rows["dsvae"]["details"]["swap[fixed_dynamic]"]["passes"]) == 2
+    values = rows["mocogan"]["metrics"]
+    assert values["swap[fixed_dynamic]/acc"]["value"] is None
+    assert values["swap[fixed_dynamic]/acc_agree"]["value"] is not None
+
+
+def test_swaps_are_scored_by_themselves_where_something_is_judged(stored):
+    for row in stored.rows():
+        method = registry.method(row["spec"]["method"]).target
+        info = registry.dataset("sprites").card.describe(registry.dataset("sprites").config())
+        ids = metric_choice.wanted(None, "quick", method, info)
+        assert {one for one in ids if one.startswith(("swap", "verif"))} == {
+            "swap[fixed_dynamic]", "swap[fixed_static]", "swap[fixed_dynamic,swapped]", "swap[fixed_static,swapped]"
+        }  # fmt: skip
+    info = registry.dataset("timit").card.describe(registry.dataset("timit").config())
+    ids = metric_choice.wanted(None, "quick", registry.method("dsvae").target, info)
+    assert {one for one in ids if one.startswith(("swap", "verif", "content"))} == {
+        "verification[utterance]", "verification[segment]", "content_probe@dynamic"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["dsvae", "mocogan"])
+def test_swaps_of_a_run_are_drawn_still_and_animated(method, capsys, stored):
+    with pytest.raises(SystemExit) as ended:
+        main(["plot", "swaps", f"{method}/sprites/0", "--results", str(stored.root)])
+    out, err = capsys.readouterr()
+    stem = stored.root / "figures" / f"swaps-{stored.find(f'{method}/sprites/0')['hash']}"
+    assert (ended.value.code or 0, err) == (0, "")
+    assert out.split() == [f"{stem}.png", f"{stem}.gif"]
