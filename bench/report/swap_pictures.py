@@ -127,7 +127,9 @@ def _animated(cells: list[list[np.ndarray | None]], path: Path) -> Path:
             rows.append(np.concatenate(padded, axis=2))
         image = np.rint(255 * np.concatenate(rows, axis=1)).astype(np.uint8).transpose(1, 2, 0)
         image = image.repeat(_ZOOM, 0).repeat(_ZOOM, 1)
-        pictures.append(Image.fromarray(image[..., 0] if channels == 1 else image).convert("P", palette=Image.ADAPTIVE))
+        pictures.append(
+            Image.fromarray(image[..., 0] if channels == 1 else image).convert("P", palette=Image.Palette.ADAPTIVE)
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as partial:
         pictures[0].save(partial, format="GIF", save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0)
