@@ -48,6 +48,28 @@ def test_the_method_example_trains(adding):
     assert method.decode(method.encode(x)[:, 0]).shape == (4, 1, 8, 8)
 
 
+@pytest.mark.parametrize("shape", [(3, 8, 8), (20,)], ids=["images", "features"])
+def test_the_sequence_example_swaps_what_stays_and_what_moves(adding, shape):
+    entry = registry.method("static_dynamic_ae")
+    torch.manual_seed(0)
+    method = entry.target(entry.config(n_static=4, n_dynamic=3), DataSpec(shape, 5, 10))
+    x = torch.rand(2, 5, *shape)
+    static, dynamic = method.parts(x).values()
+    codes = method.encode(x)
+    assert torch.equal(codes, torch.cat([static[:, None].expand(-1, 5, -1), dynamic], dim=-1))
+    torch.testing.assert_close(method.generate(static, dynamic).flatten(0, 1), method.decode(codes.flatten(0, 1)))
+    swapped = method.generate(static.flip(0), dynamic)
+    torch.testing.assert_close(swapped[0, 2], method.decode(torch.cat([static[1], dynamic[0, 2]])[None])[0])
+    before = float(method.losses(Batch(x, torch.arange(2), 0, 10), torch.Generator())["loss"].detach())
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = method.losses(Batch(x, torch.arange(2), 0, 10), torch.Generator())["loss"]
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.8 * before
+
+
 def test_the_data_set_example_draws_what_its_factors_say(adding, tmp_path):
     folders = Folders(tmp_path, tmp_path, tmp_path)
     config, source = resolve_source("squares", registry.dataset("squares").config(transitions="uni", k=1), folders)
