@@ -153,13 +153,14 @@ def draw_ranks(groups: Sequence[Group], key: str, path: Path, formats: tuple[str
             axes.plot(ranks[i], place, "o", color="#004488", ms=4.5)
         axes.axvline(ranks[order[0]] + difference, color="#a8324a", ls="--", lw=0.9)
         axes.set_yticks(range(len(methods)), [methods[i] for i in order])
-        axes.invert_yaxis()
-        axes.set_xlabel(f"average rank over {len(labels)} data sets by {key} (1 is best)")
+        axes.set_ylim(len(methods) - 0.4, -0.6)
+        axes.set_xlabel("average rank (1 is best)")
         p = friedman(means if higher else -means).p
         caption(
             figure,
-            f"grey: critical difference {difference:.2f} (Nemenyi, 5 %); right of the dashed line: worse than the first"
-            f"\nFriedman's test that all rank alike: p = {p:.2g}; data sets: {', '.join(labels)}",
+            f"{key} over {len(labels)} data sets: {', '.join(labels)}\ngrey: critical difference {difference:.2f} "
+            "(Nemenyi, 5 %); right of the dashed line: worse than the first\n"
+            f"Friedman's test that all rank alike: p = {p:.2g}",
         )
         return save(figure, path, formats)
 
