@@ -93,6 +93,13 @@ def _in_facts(row: Mapping[str, Any]) -> Iterator[str]:
     notes = row.get("notes", [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         yield "its notes are not a list of texts"
+    judge = row.get("judge", {"hash": "", "mean_accuracy": 0, "threshold": 0, "accuracy": {}})
+    if not isinstance(judge, dict) or not isinstance(judge.get("hash"), str):
+        yield "what it says of its judge is no table with a hash"
+    elif not all(is_number(judge.get(name)) for name in ("mean_accuracy", "threshold")):
+        yield "its judge's accuracy or threshold is no number"
+    elif not isinstance(judge.get("accuracy"), dict) or not all(map(is_number, judge["accuracy"].values())):
+        yield "its judge's accuracies are not a table of numbers"
     if not isinstance(row.get("codes"), dict | None):
         yield "what it says of codes is not a table"
 

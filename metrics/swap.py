@@ -17,6 +17,7 @@ from metrics.judge import OUTPUTS, accuracy, balanced, check_labels, check_proba
 from metrics.registry import MetricCard, Output, register_metric
 
 CONDITIONS = ("fixed_dynamic", "fixed_static", "fixed_dynamic,swapped", "fixed_static,swapped")
+SMALLER = "fixed_static,smaller"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class JudgedHead:
 
 
 def swap_with_details(
-    judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic"
+    judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic", is_smaller: bool = False
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The scores of ``swap``, and those of each head and each pass."""
     heads = judged.get(condition, ())
-    kept = [head for head in heads if head.is_kept]
+    kept = _of_one_size([head for head in heads if head.is_kept], is_smaller)
     other = [head for head in heads if not head.is_kept]
     if not kept:
         side = "dynamic" if "dynamic" in condition else "static"
@@ -76,13 +77,17 @@ def swap_with_details(
             "C-DSVAE test_sprite_cls.py and S3VAE: posterior means of every test sequence; static code ~ N(0, I) "
             "(fixed_dynamic), dynamic code as the method's prior gives it (fixed_static), or that of another test "
             "sequence (swapped). /acc against labels, /acc_agree against the judge on the real input; IS and entropies "
-            "as in `judge`. Means over the judge's heads of the kept side; IS = exp(/h_y - /h_y_given_x) holds for "
-            "each head (in the row's details). /leak is Cohen's κ between what the judge sees of the side that was "
+            "as in `judge`. Means over the judge's heads of the kept side that have as many classes as its first one; "
+            "[smaller]: over those with fewer (SM-MNIST: single digits in place of pairs). "
+            "IS = exp(/h_y - /h_y_given_x) holds for each head (in the row's details). /leak is Cohen's κ between what the judge sees of the side that was "
             "drawn anew and what it was before: 0 is chance, 1 says that nothing was exchanged"
         ),
         needs=("judged",),
         factors=None,
-        variants={name: {"condition": name} for name in CONDITIONS},
+        variants={
+            **{name: {"condition": name} for name in CONDITIONS},
+            SMALLER: {"condition": "fixed_static", "is_smaller": True},
+        },
         defaults=CONDITIONS,
         outputs={
             **OUTPUTS,
@@ -110,12 +115,15 @@ def swap_with_details(
         details=swap_with_details,
     ),
 )  # fmt: skip
-def swap(judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic") -> dict[str, float]:
+def swap(
+    judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic", is_smaller: bool = False
+) -> dict[str, float]:
     """Scores of one condition, means over passes and over the heads of the kept side.
 
     Args:
         judged: condition → what each head of the judge sees.
         condition: one of ``CONDITIONS``.
+        is_smaller: score the kept heads with fewer classes than the first one, in place of those with as many.
 
     Returns:
         "swap/acc" (where labels are known), "/acc_agree", "/is", "/h_y_given_x", "/h_y" of the kept side; "/other_acc"
@@ -124,7 +132,7 @@ def swap(judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_
     Raises:
         ValueError: nothing was judged under this condition, or probabilities that are none.
     """
-    return swap_with_details(judged, condition=condition)[0]
+    return swap_with_details(judged, condition=condition, is_smaller=is_smaller)[0]
 
 
 def kappa(found: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
@@ -133,6 +141,19 @@ def kappa(found: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
         np.bincount(found, minlength=n_classes) / len(found) @ np.bincount(labels, minlength=n_classes) / len(labels)
     )
     return 0.0 if chance >= 1 else (float((found == labels).mean()) - chance) / (1 - chance)
+
+
+def _of_one_size(kept: list[JudgedHead], is_smaller: bool) -> list[JudgedHead]:
+    """Heads whose entropies may be averaged: scores of different numbers of classes are on different scales."""
+    if not kept:
+        return []
+    sizes = [head.probs_real.shape[1] for head in kept]
+    if not is_smaller:
+        return [head for head, size in zip(kept, sizes, strict=True) if size == sizes[0]]
+    below = [size for size in sizes if size < sizes[0]]
+    if not below:
+        raise ValueError(f"swap: no kept factor has fewer classes than {kept[0].name}, which has {sizes[0]}")
+    return [head for head, size in zip(kept, sizes, strict=True) if size == max(below)]
 
 
 def _kept_scores(head: JudgedHead, i: int) -> dict[str, float]:

@@ -20,7 +20,7 @@ from bench.report.cards import Column, card_of, column, in_table_order, is_secon
 from bench.report.escape import plain
 from bench.report.frame import Cell, Defaults, Group, Row, Score, format_value, groups
 from bench.report.strips import Strip
-from bench.report.tables import format_cost, format_score
+from bench.report.tables import format_cost, format_score, judge_text
 from bench.report.terms import in_term_order, term_title
 
 MATRIX = "mcc[spearman]"
@@ -310,6 +310,7 @@ def _made(row: Row) -> list[tuple[str, str]]:
     found += [(name, _moment(made.get(name, ""))) for name in ("started", "finished")]
     if again:
         found += [("scored again", f"{_moment(again.get('started', ''))} at {again.get('git_commit', '')}")]
+    found += [("judge", judge_text(row["judge"]))] if row.get("judge") else []
     found += [("codes", str(row["codes"].get("file", "")))] if row.get("codes") else []
     found += [("noticed", note) for note in row.get("notes", [])]
     words = {"memory_gb": "memory, GB"}

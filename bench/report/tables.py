@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.report.cards import Column, column, in_table_order, is_secondary
 from bench.report.frame import Cell, Defaults, Group, Row, Score, format_parameters, groups, reason_of
@@ -260,7 +261,18 @@ def _header(group: Group, ran: Sequence[Cell]) -> list[tuple[str, str]]:
         "torch": _all_of(v.get("torch") for v in versions),
         "device": _all_of(row["cost"].get("device") for row in done),
     }
+    judges = {judge_text(row["judge"]) for row in done if row.get("judge")}
+    if judges:
+        shared["judge"] = ", ".join(sorted(judges))
     return list(shared.items())
+
+
+def judge_text(judge: Mapping[str, Any]) -> str:
+    """Which judge it was and how well it names the factors of real test sequences."""
+    is_poor = judge["mean_accuracy"] < judge["threshold"]
+    mark = f", below the {100 * judge['threshold']:g} % that its numbers are worth something with" if is_poor else ""
+    right = f"right in {100 * judge['mean_accuracy']:.2f} % of the factors of real test sequences"
+    return f"{judge['hash'][:8]}, {right}{mark}"
 
 
 def format_seeds(seeds: Sequence[int]) -> str:

@@ -50,6 +50,7 @@ def done_row():
         "seconds": {"training": 4.0, "total": 6.0}, "frames_per_second": 100.0, "peak_memory_mb": 500.0,
         "device": "cpu",
     }  # fmt: skip
+    row["judge"] = {"hash": "ab12", "accuracy": {"action": 0.9}, "mean_accuracy": 0.9, "threshold": 0.99}
     row["provenance"] = {
         "git_commit": "abc", "versions": {"torch": "2", "bench": "0"}, "hardware": {"processor": "x"},
         "started": "2026-01-01T00:00:00", "finished": "2026-01-01T00:00:06",

@@ -113,13 +113,19 @@ def test_heads_and_passes_are_averaged_and_kept():
     wrong = (ACTION + 1) % 9
     judged = (
         JudgedHead("a", True, np.stack([one_hot(ACTION, 9), one_hot(wrong, 9)]), one_hot(ACTION, 9), ACTION),
-        JudgedHead("b", True, np.stack([one_hot(SKIN, 6)] * 2), one_hot(SKIN, 6), SKIN),
+        JudgedHead("b", True, np.stack([one_hot(8 - ACTION, 9)] * 2), one_hot(8 - ACTION, 9), 8 - ACTION),
+        JudgedHead("c", True, np.stack([one_hot(SKIN, 6)] * 2), one_hot(SKIN, 6), SKIN),
     )
     found, details = swap_with_details({"fixed_static": judged}, condition="fixed_static")
     assert found["swap/acc"] == 0.75
     assert found["swap/pass_std"] == pytest.approx(np.std([1.0, 0.5], ddof=1))
     assert (details["kept"], details["acc"], details["passes"]) == (["a", "b"], [0.5, 1.0], [1.0, 0.5])
-    assert details["is"] == pytest.approx([9, 6])
+    assert details["is"] == pytest.approx([9, 9])
+    # IS and entropies of 6 classes do not belong into a mean with those of 9
+    smaller, of_six = swap_with_details({"fixed_static": judged}, condition="fixed_static", is_smaller=True)
+    assert (of_six["kept"], smaller["swap/is"]) == (["c"], pytest.approx(6))
+    with pytest.raises(ValueError, match="no kept factor has fewer classes than a, which has 9"):
+        swap({"fixed_static": judged[:2]}, condition="fixed_static", is_smaller=True)
     assert not {"swap/leak", "swap/other_acc"} & found.keys()
 
 

@@ -48,7 +48,9 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     vectors = Vectors({"static": CODES[:10], "dynamic": -CODES[:10]}, np.array(head))
     evidence |= {"vectors": dict.fromkeys(("utterance", "segment"), vectors)}
     heads = [JudgedHead(str(k), k, np.stack([probs] * 2), probs, np.array(head), np.array([head] * 2)) for k in (1, 0)]
-    evidence |= {"judged": dict.fromkeys(CONDITIONS, heads)}
+    three = np.eye(3)[head]
+    first = JudgedHead("three", True, np.stack([three] * 2), three, np.array(head), np.array([head] * 2))
+    evidence |= {"judged": dict.fromkeys(CONDITIONS, (first, *heads))}
     rollouts = Rollouts(("a", "b"), np.ones((2, 3, 4)), np.full((2, 3, 4), 2.0), np.ones((2, 3, 4)))
     evidence |= {f"rollouts{kind}": rollouts for kind in ("", "_inferred", "_unseen", "_switching", "_superposing")}
     rolled = np.stack([np.roll(RNG.normal(size=(6, 1, 3, 4)), t, axis=-1)[:, 0] for t in range(4)], axis=1)
