@@ -72,7 +72,7 @@ CARD = DatasetCard(
         "names, sizes and order of the factors against the traversals of the authors' repository; reader against "
         "folders of the official layout, never run on the official images, which were not at hand"
     ),
-    files=(GRID.file,),
+    by_hand=GRID.by_hand,
     notes=(
         "By hand only: 3.7 GB at 128 × 128 from Google Drive; no checksum is published. A sequence takes the moving "
         "factor through its values 0 … 4, the others stay where they were drawn. The authors' loader adds the moving "

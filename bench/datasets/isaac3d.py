@@ -72,7 +72,7 @@ CARD = DatasetCard(
         "names, sizes and order of the factors against the traversals of the authors' repository; reader against "
         "folders of the official layout, never run on the official images, which were not at hand"
     ),
-    files=(GRID.file,),
+    by_hand=GRID.by_hand,
     notes=(
         "By hand only: 13 GB at 128 × 128 from Google Drive; no checksum is published. The order of the factors is "
         "that of the authors' code and of their sample strips; their README prints scale and camera height before the "

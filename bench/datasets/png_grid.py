@@ -44,14 +44,11 @@ class PngGrid:
         return math.prod(self.sizes)
 
     @property
-    def file(self) -> OfficialFile:
-        """The last image, standing for all: none of them has a record of its own."""
-        last = f"{len(self) - 1:06d}.png"
-        where = f"{self.name}/{self.folder} below the data folder"
-        return OfficialFile(
-            f"{self.folder}/{last}",
-            by_hand=f"open https://drive.google.com/uc?id={self.drive} in a browser and unpack it so that {where} "
-            f"holds 000000.png … {last}",
+    def by_hand(self) -> str:
+        """What a person must do; none of the images has a record of its own."""
+        return (
+            f"open https://drive.google.com/uc?id={self.drive} in a browser and unpack it so that "
+            f"{self.name}/{self.folder} below the data folder holds 000000.png … {image_name(len(self) - 1)}"
         )
 
     def source(self, root: Path) -> Source:
@@ -62,7 +59,7 @@ class PngGrid:
         """
         folder = root / self.name / self.folder
         if not folder.is_dir():
-            raise missing_file(self.name, self.file)
+            raise missing_file(self.name, OfficialFile(self.folder))
         with os.scandir(folder) as entries:
             found = {entry.name for entry in entries}
         missing = next((name for name in map(image_name, range(len(self))) if name not in found), "")

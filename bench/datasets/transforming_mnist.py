@@ -134,8 +134,12 @@ CARD = DatasetCard(
         "warps against the stated formula written out pixel by pixel, hues against colorsys, the spikes of sta against "
         "the exact marginals of their chain; no frames of the authors were at hand to compare with"
     ),
+    files=(
+        *(replace(file, folder=mnist.NAME, variant="digits=mnist") for file in mnist.FILES),
+        *(replace(file, folder=fashion_mnist.NAME, variant="digits=fashion_mnist") for file in fashion_mnist.FILES),
+    ),
     notes=(
-        "The files are those of the data sets mnist and fashion_mnist, in their folders: `bench data fetch mnist`. "
+        "The files are those of the data sets mnist and fashion_mnist, in their folders. "
         "unseen=fashion_mnist adds its test images as a split for equivariance_error[unseen]; labels are then theirs. "
         "single: frame t is the plain red digit enlarged by 1 + 0.1 t, or turned by 10 t degrees (counter-clockwise), "
         "or its hue shifted by 20 t degrees; t = 0 … 8, all sequences of a batch alike. "
