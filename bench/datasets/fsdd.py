@@ -113,7 +113,7 @@ CARD = DatasetCard(
         "of the set, as WAV files of the official names or as one .npz (audio, offsets, digit, take, speaker, "
         "speaker_names, sample_rate), is source user."
     ),
-    version=2,
+    version=3,
 )
 
 

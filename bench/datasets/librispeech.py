@@ -137,6 +137,7 @@ CARD = DatasetCard(
         "words without times, and no labels are made up. The papers that use TIMIT publish nothing on this set; it is"
         " the free speech at TIMIT's rate."
     ),
+    version=2,
 )
 
 

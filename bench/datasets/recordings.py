@@ -19,7 +19,7 @@ import torch
 from bench.datasets.base import DataInfo, DataStore, FactorSpace
 from bench.datasets.containers import Draw, SequenceData, as_float, to_device
 from bench.datasets.grid import check_choice
-from bench.datasets.spectrogram import N_FEATURES, SHIFT, WINDOW, log_spectra, volume, windows_at
+from bench.datasets.spectrogram import N_FEATURES, SHIFT, WINDOW, count_frames, log_spectra, volume, windows_at
 from bench.datasets.voice_change import change_voice
 
 N_FRAMES = 20
@@ -78,7 +78,7 @@ class Recordings:
     @property
     def n_frames(self) -> np.ndarray:
         """Frames of each recording, (n,)."""
-        return np.maximum(0, (np.diff(self.offsets) - WINDOW) // SHIFT + 1)
+        return count_frames(np.diff(self.offsets))
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,8 @@ def _scale(
 
 
 def change_voices(recordings: Recordings, rng: np.random.Generator) -> np.ndarray:
-    """The samples of every recording in another voice, each as long as before."""
-    voices = np.empty_like(recordings.samples)
+    """The samples of every recording in another voice, each as long as before, float32."""
+    voices = np.empty(len(recordings.samples), np.float32)
     for start, stop in zip(recordings.offsets[:-1], recordings.offsets[1:], strict=True):
         voices[start:stop] = change_voice(recordings.samples[start:stop], rng)
     return voices
@@ -350,12 +350,9 @@ class SpeechData(SequenceData):
 
     def _beside(self, name: str, index: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Rows of an extra for training segments that begin at ``starts``."""
-        found = self._extra(name, index[:0], "sequences", "train")  # made where it was not yet
+        self._extra(name, index[:0], "sequences", "train")  # made where it was not yet
         whole = self._extras[name]
-        if isinstance(whole, Segments):
-            return whole.at(starts)
-        assert len(found) == 0
-        return whole[self._rows["train"][index]]
+        return whole.at(starts) if isinstance(whole, Segments) else whole[self._rows["train"][index]]
 
 
 class NewSpeakerData(SpeechData):

@@ -24,16 +24,16 @@ _STOP_BAND, _TRANSITION = 110.0, 0.08  # of the resampling filter: dB, and width
 _ROOT_HANN = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 
 
-def count_frames(n_samples: int) -> int:
-    """Windows wholly inside a signal of that many samples.
+def count_frames(n_samples: int | np.ndarray) -> np.ndarray:
+    """Windows wholly inside signals of that many samples, int64 of the same shape.
 
     The authors' code leaves out a window that ends with the signal's very last sample; here it counts.
     """
-    return max(0, (n_samples - WINDOW) // SHIFT + 1)
+    return np.maximum(0, (np.asarray(n_samples) - WINDOW) // SHIFT + 1)
 
 
 def windows_at(samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Windows (n, 400) float32 in [-1, 1) of 16-bit samples (n_samples,) that begin at ``starts`` (n,)."""
+    """Windows (n, 400) float32 in [-1, 1) that begin at ``starts`` (n,) of samples (n_samples,) in 16-bit units."""
     return samples[starts[:, None] + np.arange(WINDOW)].astype(np.float32) / np.float32(FULL_SCALE)
 
 
@@ -46,7 +46,7 @@ def log_spectra(windows: np.ndarray) -> np.ndarray:
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:
     """Decibels (n_frames, 200) float32 of a signal of 16-bit samples at 16 kHz."""
-    return log_spectra(windows_at(samples, SHIFT * np.arange(count_frames(len(samples)))))
+    return log_spectra(windows_at(samples, SHIFT * np.arange(int(count_frames(len(samples))))))
 
 
 def volume(windows: np.ndarray) -> np.ndarray:

@@ -145,7 +145,7 @@ CARD = DatasetCard(
         "speakers (fewer for the smaller budgets) with 8 sentences each; no sentence is said twice. Not comparable "
         "with published tables."
     ),
-    version=2,
+    version=3,
 )
 
 

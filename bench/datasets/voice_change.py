@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import resample_poly
 
-from bench.datasets.spectrogram import WINDOW, as_samples
+from bench.datasets.spectrogram import WINDOW
 
 LOWEST, HIGHEST = 0.85, 1.15
 _HOP = WINDOW // 2
@@ -22,14 +22,17 @@ _HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 
 
 def change_voice(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """16-bit samples (n,) at 16 kHz in a voice drawn from ``rng``, as long as they were."""
+    """Samples (n,) float32 of 16-bit samples (n,) at 16 kHz in a voice drawn from ``rng``, as long as they were."""
     return moved_voice(samples, int(rng.integers(round(_STEPS * LOWEST), round(_STEPS * HIGHEST) + 1)) / _STEPS)
 
 
 def moved_voice(samples: np.ndarray, factor: float) -> np.ndarray:
-    """16-bit samples (n,) whose frequencies are multiplied by ``factor`` (rounded to 1 %), as long as they were."""
+    """Samples (n,) float32 whose frequencies are multiplied by ``factor`` (rounded to 1 %), as long as they were.
+
+    Not rounded to 16 bits: what is nearly silent would become silent, and lie at the floor of the logarithm.
+    """
     played = resample_poly(samples.astype(np.float64), _STEPS, round(_STEPS * factor), window=("kaiser", 8.0))
-    return as_samples(stretched(played, len(samples)))
+    return stretched(played, len(samples)).astype(np.float32)
 
 
 def stretched(signal: np.ndarray, n_samples: int) -> np.ndarray:
@@ -38,7 +41,8 @@ def stretched(signal: np.ndarray, n_samples: int) -> np.ndarray:
     Each window is taken from where it correlates best with what followed the window before it.
     """
     n_windows = n_samples // _HOP + 2
-    padded = np.concatenate([np.zeros(_HOP + _REACH), signal, np.zeros(WINDOW + _HOP + 2 * _REACH)])
+    # mirrored at its ends: a window of zeros would lie at the floor of the logarithm
+    padded = np.pad(signal, (_HOP + _REACH, WINDOW + _HOP + 2 * _REACH), mode="reflect")
     nominal = np.round((np.arange(n_windows) * _HOP) * (len(signal) / n_samples)).astype(int)
     nominal = np.minimum(nominal, len(padded) - WINDOW - _HOP - 2 * _REACH) + _REACH
     out = np.zeros((n_windows + 1) * _HOP)

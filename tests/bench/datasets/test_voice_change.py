@@ -29,7 +29,7 @@ def test_a_tone_moves_by_the_factor_and_keeps_its_length_and_level(frequency, fa
     samples = sine(frequency)
     moved = moved_voice(samples, factor)
     assert moved.shape == samples.shape
-    assert moved.dtype == np.int16
+    assert moved.dtype == np.float32
     assert peak(moved[1_600:-1_600]) == pytest.approx(factor * frequency, rel=2e-3)
     level = moved[1_600:-1_600].astype(float).std()
     assert level == pytest.approx(8_000 / 2**0.5, rel=0.01)  # windows fit together: nothing is cancelled
@@ -68,6 +68,14 @@ def test_unit_factor_gives_the_signal_back():
 def test_short_signals_keep_their_length(n):
     assert len(stretched(np.ones(round(0.9 * n)), n)) == n
     assert len(change_voice(sine(200, n), np.random.default_rng(0))) == n
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.15])
+def test_no_window_is_silent_where_the_signal_was_not(factor):
+    samples = np.random.default_rng(0).integers(-900, 900, 7_777).astype(np.int16)
+    moved = moved_voice(samples, factor).astype(float)
+    powers = [moved[start : start + 400].std() for start in range(0, len(moved) - 399, 80)]
+    assert min(powers) > 0.5 * np.median(powers)
 
 
 def test_factors_are_drawn_over_the_whole_range():
