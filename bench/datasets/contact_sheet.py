@@ -15,6 +15,7 @@ from bench.datasets.containers import Container, Labelled
 Item = tuple[np.ndarray, list[tuple[str, bool]]]  # a picture, and the lines under it with whether they are bold
 
 _MAX_FRAMES = 9  # of one sequence
+_MAX_STRETCHES = 7  # of one spectrogram: as many labels as fit under it
 _GAP = 2  # pixels between frames
 _GREY = 160
 _MAX_LINES = 12  # of yes-or-no factors
@@ -50,7 +51,9 @@ def contact_sheet(container: Container, path: Path, rng: np.random.Generator, n:
         _save_moving(path, title, ticks)
         return
     items = [
-        (_strip(frames[shown]) if has_images else _spectrogram(frames), _factor_lines(space, values[shown]))
+        (_strip(frames[shown]), _factor_lines(space, values[shown]))
+        if has_images
+        else (_spectrogram(frames), _factor_lines(space, values[_stretches(values)]))
         for frames, values in _items(drawn)
     ]
     n_columns = 2 if has_images and len(shown) > 4 else 4
@@ -111,6 +114,15 @@ def _sheet(title: str, items: Sequence[Item], n_columns: int, is_square: bool) -
 def _shown(n_frames: int) -> np.ndarray:
     """The frames of a sequence that are drawn: at equal distances, the first and the last among them."""
     return np.linspace(0, n_frames - 1, min(n_frames, _MAX_FRAMES)).round().astype(int)
+
+
+def _stretches(values: np.ndarray) -> np.ndarray:
+    """The first frames of the stretches (of values (time, n_factors)) in which nothing changes; some, where too many.
+
+    A spectrogram has no frames that values could stand under: 20 of them overlap the next picture's.
+    """
+    first = np.flatnonzero(np.append(True, (values[1:] != values[:-1]).any(axis=1)))
+    return first[np.linspace(0, len(first) - 1, min(len(first), _MAX_STRETCHES)).round().astype(int)]
 
 
 def _strip(frames: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.base import DataInfo, FactorSpace
-from bench.datasets.contact_sheet import _factor_lines, contact_sheet
+from bench.datasets.contact_sheet import _factor_lines, _stretches, contact_sheet
 from bench.datasets.containers import ImageData, PairData, SequenceData
 
 SPACE = FactorSpace(("hue", "size"), (4, 0), ("categorical", "continuous"), (False, True))
@@ -65,6 +65,15 @@ def test_a_pair_is_its_first_frame_then_its_second(tmp_path):
     assert len(first) > 10_000
     assert np.median(first[:, 1]) < np.median(second[:, 1])
     assert abs(np.median(first[:, 0]) - np.median(second[:, 0])) < 5
+
+
+def test_a_spectrogram_names_each_stretch_once():
+    phones = np.repeat([30, 2, 30, 7], [5, 3, 10, 2])[:, None]
+    assert _stretches(phones).tolist() == [0, 5, 8, 18]
+    space = FactorSpace(("phone",), (39,), ("categorical",), (True,))
+    assert _factor_lines(space, phones[_stretches(phones)]) == [("phone 30 2 30 7", True)]
+    assert _stretches(np.arange(20)[:, None]).tolist() == [0, 3, 6, 10, 13, 16, 19]  # no room for all
+    assert _stretches(np.ones((20, 2))).tolist() == [0]
 
 
 def test_a_factor_that_comes_back_is_shown_to_have_changed():
