@@ -79,8 +79,9 @@ def swap_with_details(
             "sequence (swapped). /acc against labels, /acc_agree against the judge on the real input; IS and entropies "
             "as in `judge`. Means over the judge's heads of the kept side that have as many classes as its first one; "
             "[smaller]: over those with fewer (SM-MNIST: single digits in place of pairs). "
-            "IS = exp(/h_y - /h_y_given_x) holds for each head (in the row's details). /leak is Cohen's κ between what the judge sees of the side that was "
-            "drawn anew and what it was before: 0 is chance, 1 says that nothing was exchanged"
+            "IS = exp(/h_y - /h_y_given_x) holds for each head (in the row's details). /leak is Cohen's κ between what "
+            "the judge sees of the side that was drawn anew and what it was before: 0 is chance, 1 says that nothing "
+            "was exchanged"
         ),
         needs=("judged",),
         factors=None,

@@ -96,7 +96,9 @@ class OnlyGenerates(Method):
 
 SPLITS = {"train": np.arange(300), "val": np.arange(300, 350), "test": np.arange(350, 500)}
 DATA = walks(500, splits=SPLITS)
-QUICK = Settings(width=4, n_features=32, n_hidden=32, batch_size=32, learning_rate=3e-3, n_epochs=25, patience=8)
+QUICK = Settings(
+    width=4, n_features=32, n_hidden=32, batch_size=32, learning_rate=3e-3, n_epochs=20, patience=8, decays=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +172,7 @@ def test_without_a_validation_split_every_tenth_training_sequence_is_held_out():
 def test_small_budgets_see_a_number_of_frames():
     quick = replace(QUICK, n_epochs=24, most_frames=450_000)
     assert [judges._n_epochs(quick, n) for n in (18_000, 45_000, 10**6)] == [24, 10, 1]
-    assert judges._n_epochs(QUICK, 10**9) == 25
+    assert judges._n_epochs(QUICK, 10**9) == 20
 
 
 def test_a_factor_that_changes_within_a_sequence_cannot_be_judged(monkeypatch):
