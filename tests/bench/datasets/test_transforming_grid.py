@@ -127,6 +127,7 @@ def test_frames_are_those_of_the_set_they_come_from(name, cache, tmp_path):
         cells = cells * [1, 1, 2, 2, 2] + [0, 1, 0, 0, 0]
     whole = parts[name.removeprefix("transforming_")].render(cells, np.random.default_rng(0))
     np.testing.assert_array_equal(drawn.x.reshape(whole.shape), whole)
+    assert len(list(cache.glob("*-placements.npy"))) <= 1  # what is dear to make is made once for both
 
 
 TOY = PngGrid("toy", "toy/images", "no-id", (2, 3))
