@@ -4,7 +4,8 @@ One judge for each data set and budget serves all methods: trained once from its
 the hash of its weights. Network and training of C-DSVAE's and S3VAE's released judge (``classifier_Sprite_all``): the
 frame encoder of the methods, a bi-LSTM, a head of two linear layers for each factor, Adam 2e-4, batches of 128, the sum
 of the heads' cross-entropies divided by 4. It stops where the validation accuracy is best; the released one was taken
-at its fourth epoch. Small budgets have a narrower network and a larger learning rate.
+at its fourth epoch. Small budgets have a narrower network and a larger learning rate
+that falls to 0.
 """
 
 from __future__ import annotations
