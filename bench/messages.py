@@ -16,3 +16,12 @@ def listed(names: Iterable[object], most: int = 10) -> str:
     """The first of ``names`` in alphabetical order, separated by commas."""
     found = sorted(map(str, names))
     return ", ".join(one_line(name, 40) for name in found[:most]) + (", …" if len(found) > most else "")
+
+
+def error_line(error: BaseException) -> str:
+    """Type and text of an error on one line of at most 500 characters, whatever its text is."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be printed)"
+    return " ".join(f"{type(error).__name__}: {text}".split())[:500]

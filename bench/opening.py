@@ -59,6 +59,11 @@ def describe(name: str, config: Any) -> DataInfo:
     return registry.dataset(name).card.describe(config)
 
 
+def describe_data(spec: RunSpec) -> DataInfo:
+    """What is known of a spec's data before it is opened."""
+    return describe(spec.dataset, spec_dataset(spec)[0])
+
+
 def open_dataset(name: str, config: Any, source: Source, folders: Folders) -> Any:
     """The container of a data set whose config is resolved; dear arrays come from the cache."""
     entry = registry.dataset(name)

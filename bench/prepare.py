@@ -10,7 +10,7 @@ import torch
 from bench import metric_choice, registry, swap_evidence
 from bench.evaluation import evaluation_rows, kind_of
 from bench.judges import judge_for
-from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset
+from bench.opening import Folders, data_store, describe_data, open_dataset, spec_dataset
 from bench.spec import RunSpec
 from metrics.protocols import protocol_named
 
@@ -30,7 +30,7 @@ def jobs(specs: Sequence[RunSpec], metrics: Sequence[str] | None = None) -> list
 
 def needs_judge(spec: RunSpec, metrics: Sequence[str] | None) -> bool:
     """Whether this run's generated sequences will be judged."""
-    method, info = registry.method(spec.method).target, describe(spec.dataset, spec_dataset(spec)[0])
+    method, info = registry.method(spec.method).target, describe_data(spec)
     wanted = metric_choice.wanted(metrics, spec.protocol, method, info)
     return any(one.startswith("swap[") for one in wanted) and "judged" in swap_evidence.offers(method, info)
 

@@ -14,7 +14,7 @@ from bench import checkpoint
 from bench.api import Method
 from bench.encoding import decode, encode_rows, to_observations
 from bench.evaluation import Rows, evaluation_rows
-from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset, spec_method
+from bench.opening import Folders, data_store, describe_data, open_dataset, spec_dataset, spec_method
 from bench.registry import UsageError
 from bench.spec import RunSpec
 from bench.store import Store
@@ -83,7 +83,7 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
             raise NotTraversable(f"{spec.method} cannot be traversed: it does not decode codes")
         dataset_config, source = spec_dataset(spec)
-        shape = describe(spec.dataset, dataset_config).observation_shape
+        shape = describe_data(spec).observation_shape
         if len(shape) != 3:
             raise NotTraversable(f"{spec.dataset} has no images to draw: its observations are {shape[0]} features")
         _, method, data = loaded(row, folders)
@@ -139,7 +139,7 @@ def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, 
     try:
         with h5py.File(path, "r") as file:
             codes, factors = file["codes"][()], file["factors"][()]
-        names = describe(spec.dataset, spec_dataset(spec)[0]).factors.names
+        names = describe_data(spec).factors.names
     except TypeError as error:
         raise UsageError(f"{spec.label}: the row is of another version of bench ({error})") from None
     except (OSError, KeyError, ValueError) as error:

@@ -16,14 +16,14 @@ import torch
 
 from bench import checkpoint, metric_choice, provenance, registry
 from bench.api import Method
-from bench.datasets.base import DataInfo
 from bench.device_claims import claimed_device
 from bench.evaluation import Rows, evaluation_rows
 from bench.evidence import Evidence, available, has_codes
 from bench.isolation import Guard, Leftovers, isolated
 from bench.judges import Judge, judge_for
 from bench.kept_codes import kept_codes, save_codes
-from bench.opening import Folders, data_store, describe, open_dataset, spec_dataset, spec_method
+from bench.messages import error_line
+from bench.opening import Folders, data_store, describe_data, open_dataset, spec_dataset, spec_method
 from bench.output import captured
 from bench.progress import Reporter
 from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
@@ -118,7 +118,7 @@ def _outcome(run: _Run, old: dict[str, Any] | None) -> dict[str, Any] | None:
         elif isinstance(error, Diverged):
             row = empty_row(run.spec, "diverged", str(error))
         else:
-            row = empty_row(run.spec, "failed", _one_line(error)) | {"traceback": traceback.format_exc(limit=-20)}
+            row = empty_row(run.spec, "failed", error_line(error)) | {"traceback": traceback.format_exc(limit=-20)}
         if old is None:
             return row
         run.reporter.warn(f"{run.spec.label}: {row['reason']}; its stored row is kept")
@@ -146,7 +146,7 @@ def _stored_as(store: Store, spec: RunSpec, row: dict[str, Any]) -> str:
         store.write(spec, row)
         return str(row["status"])
     except ValueError as error:  # a number or a text that no row holds
-        store.write(spec, empty_row(spec, "failed", f"its results cannot be stored: {_one_line(error)}"))
+        store.write(spec, empty_row(spec, "failed", f"its results cannot be stored: {error_line(error)}"))
         return "failed"
 
 
@@ -171,15 +171,10 @@ def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
         return not row.get("provenance", {}).get("finished", "") < options.retry_before
     if is_stale(row, spec):
         return False
-    method, info = registry.method(spec.method).target, described(spec)
+    method, info = registry.method(spec.method).target, describe_data(spec)
     if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol, method, info):
         return False
     return has_kept(spec, options)
-
-
-def described(spec: RunSpec) -> DataInfo:
-    """What is known of a spec's data before it is opened."""
-    return describe(spec.dataset, spec_dataset(spec)[0])
 
 
 def has_kept(spec: RunSpec, options: Options) -> bool:
@@ -209,7 +204,7 @@ class _Run:
         self.folder = store.artifacts(spec.hash)
         self.protocol = protocol_named(spec.protocol)
         method = registry.method(spec.method).target
-        asked = metric_choice.wanted(options.metrics, spec.protocol, method, described(spec))
+        asked = metric_choice.wanted(options.metrics, spec.protocol, method, describe_data(spec))
         self.wanted = metric_choice.of_scope(asked, "run")
         self.keeps_kl = len(self.wanted) < len(asked)
         self.notes: list[str] = []
@@ -405,11 +400,3 @@ def _is_trained(trainer: Trainer) -> bool:
 def _short(value: float | None) -> float | None:
     """Eight significant digits: what float32 carries, and rows stay readable."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.8g}")
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message cannot be printed)"
-    return " ".join(f"{type(error).__name__}: {text}".split())[:500]
