@@ -61,7 +61,15 @@ def _of_sequences(method: type[Method] | None, info: DataInfo | None) -> list[st
     names = available(method, info)
     # the probe stands beside verification: elsewhere judged factors tell what a dynamic code holds
     asked = [name for name in OF_SEQUENCES if name != "content_probe@dynamic" or info.identity]
-    return [one.id for one in resolve(asked) if all(one.evidence(need) in names for need in one.needs)]
+    ids = [one.id for one in resolve(asked) if all(one.evidence(need) in names for need in one.needs)]
+    return [one for one in ids if one.partition("[")[0] != "swap" or _is_judged(one, method, info)]
+
+
+def _is_judged(swap: str, method: type[Method], info: DataInfo) -> bool:
+    """Whether the judge knows a factor of the side that is kept, and there are codes to exchange."""
+    dynamic = dict(zip(info.factors.names, info.factors.dynamic, strict=True))
+    is_kept = any(dynamic[name] == ("dynamic" in swap) for name in info.judged)
+    return is_kept and ("swapped" not in swap or hasattr(method, "parts"))
 
 
 def parts_of(method: type[Method] | None) -> tuple[str, ...]:

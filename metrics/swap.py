@@ -45,7 +45,9 @@ def swap_with_details(
     judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic", is_smaller: bool = False
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The scores of ``swap``, and those of each head and each pass."""
-    heads = judged.get(condition, ())
+    if condition not in judged:
+        raise ValueError(f"swap: nothing was judged as {condition}; without an encoder there are no codes to exchange")
+    heads = judged[condition]
     kept = _of_one_size([head for head in heads if head.is_kept], is_smaller)
     other = [head for head in heads if not head.is_kept]
     if not kept:

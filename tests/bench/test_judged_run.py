@@ -49,19 +49,20 @@ def test_a_row_says_which_judge_it_was_and_how_good(stored):
     assert values["swap[fixed_dynamic]/acc_agree"]["value"] is not None
 
 
-def test_swaps_are_scored_by_themselves_where_something_is_judged(stored):
-    for row in stored.rows():
-        method = registry.method(row["spec"]["method"]).target
-        info = registry.dataset("sprites").card.describe(registry.dataset("sprites").config())
-        ids = metric_choice.wanted(None, "quick", method, info)
-        assert {one for one in ids if one.startswith(("swap", "verif"))} == {
-            "swap[fixed_dynamic]", "swap[fixed_static]", "swap[fixed_dynamic,swapped]", "swap[fixed_static,swapped]"
-        }  # fmt: skip
-    info = registry.dataset("timit").card.describe(registry.dataset("timit").config())
-    ids = metric_choice.wanted(None, "quick", registry.method("dsvae").target, info)
-    assert {one for one in ids if one.startswith(("swap", "verif", "content"))} == {
-        "verification[utterance]", "verification[segment]", "content_probe@dynamic"
-    }  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "dataset", "expected"),
+    [
+        ("dsvae", "sprites", {"fixed_dynamic", "fixed_static", "fixed_dynamic,swapped", "fixed_static,swapped"}),
+        ("mocogan", "sprites", {"fixed_dynamic", "fixed_static"}),  # it has no codes of test sequences
+        ("dsvae", "sm_mnist", {"fixed_static", "fixed_static,swapped"}),  # no judged factor is dynamic
+        ("dsvae", "timit", {"utterance", "segment", "content_probe@dynamic"}),
+    ],
+)
+def test_sequences_are_judged_or_verified_where_no_metrics_are_named(method, dataset, expected):
+    entry = registry.dataset(dataset)
+    ids = metric_choice.wanted(None, "quick", registry.method(method).target, entry.card.describe(entry.config()))
+    own = [one for one in ids if one.startswith(("swap", "verification", "content_probe"))]
+    assert {one.partition("[")[2].removesuffix("]") or one for one in own} == expected
 
 
 @pytest.mark.parametrize("method", ["dsvae", "mocogan"])

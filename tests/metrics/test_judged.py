@@ -137,7 +137,9 @@ def test_without_labels_the_reference_is_what_the_judge_sees_in_it():
     values = score({"judged": judged}, ["swap"]).values
     assert values["swap[fixed_dynamic]/is"]["value"] == pytest.approx(9)
     assert "needs labels" in values["swap[fixed_dynamic]/acc"]["reason"]
-    assert "static factors" in values["swap[fixed_static]/acc"]["reason"]
+    assert "nothing was judged as fixed_static" in values["swap[fixed_static]/acc"]["reason"]
+    with pytest.raises(ValueError, match="the judge knows none of them"):
+        swap({"fixed_static": judged["fixed_dynamic"][:0]}, condition="fixed_static")
 
 
 # verification
