@@ -12,48 +12,52 @@ import numpy as np
 N_CELLS, N_DIRECTIONS = 9, 8
 BLOCK, REACH = 8, 4  # pixels: side of a block, largest displacement along each axis
 N_MOVING, SLOWEST = 3, 0.1  # cells; pixels per frame
-GAIN = 2.0  # grey levels per pixel by which a displacement must explain a block better than rest
+GAIN = 1.0  # grey levels per pixel by which a displacement must explain a block better than rest
+TEXTURE = 30.0  # grey levels between the darkest and the brightest pixel of a block whose motion can be seen
 _BLOCKS_AT_ONCE = 2_048
 
 
-def flow_cells(frames: np.ndarray) -> np.ndarray:
+def flow_cells(frames: np.ndarray, lag: int = 1) -> np.ndarray:
     """Motion of each cell, as the array ``flow_cells`` that a batch of sequences can bring.
 
     Args:
         frames: (n, time, channels, height, width) uint8; height and width multiples of 8.
+        lag: frames from the one that motion is measured from to the one that it is measured in; more than 1 for what
+            moves by less than a pixel per frame.
 
     Returns:
-        (n, time, 2, 9) float32, cells row by row: [.., 0, :] is 1 where the cell moves from the frame before to this
-        one, [.., 1, :] its direction 0 … 7 in steps of 45 degrees, 0 to the right and 2 upwards, 0 where it rests. The
-        first frame has none before it and counts as at rest.
+        (n, time, 2, 9) float32, cells row by row: [.., 0, :] is 1 where the cell has moved since ``lag`` frames before,
+        [.., 1, :] its direction 0 … 7 in steps of 45 degrees, 0 to the right and 2 upwards, 0 where it rests. The first
+        ``lag`` frames have none before them and count as at rest.
     """
     n, time = frames.shape[:2]
     grey = frames.astype(np.int16).sum(axis=2) if frames.shape[2] > 1 else frames[:, :, 0].astype(np.int16)
     cells = np.zeros((n, time, 2, N_CELLS), np.float32)
-    if time > 1 and n:
+    if time > lag and n:
         height, width = grey.shape[2:]
         moved = displacements(
-            grey[:, :-1].reshape(-1, height, width), grey[:, 1:].reshape(-1, height, width), GAIN * frames.shape[2]
+            grey[:, :-lag].reshape(-1, height, width), grey[:, lag:].reshape(-1, height, width), frames.shape[2]
         )
-        cells[:, 1:] = _summary(moved, height, width).reshape(n, time - 1, 2, N_CELLS)
+        cells[:, lag:] = _summary(moved, height, width).reshape(n, time - lag, 2, N_CELLS)
     return cells
 
 
-def displacements(before: np.ndarray, after: np.ndarray, gain: float = GAIN) -> np.ndarray:
+def displacements(before: np.ndarray, after: np.ndarray, n_channels: int = 1) -> np.ndarray:
     """How far each block of ``after`` has come: (n, rows, columns, 2) int8, pixels downwards and to the right.
 
     The displacement, at most ``REACH`` along each axis, with the least sum of absolute differences; of several the
     shortest. A block without change or without texture, or that no displacement explains better than rest does, rests.
 
     Args:
-        before, after: grey frames (n, height, width) int16.
-        gain: least improvement over rest per pixel.
+        before, after: frames (n, height, width) int16, their channels added up.
+        n_channels: how many these were.
     """
     n, height, width = after.shape
     rows, columns = height // BLOCK, width // BLOCK
     blocks = after.reshape(n, rows, BLOCK, columns, BLOCK).swapaxes(2, 3).reshape(-1, BLOCK * BLOCK)
     old = before.reshape(n, rows, BLOCK, columns, BLOCK).swapaxes(2, 3).reshape(-1, BLOCK * BLOCK)
-    has_texture = blocks.max(axis=1) - blocks.min(axis=1) > gain
+    gain = GAIN * n_channels
+    has_texture = blocks.max(axis=1) - blocks.min(axis=1) > TEXTURE * n_channels
     at_rest = np.abs(blocks - old).sum(axis=1, dtype=np.int32)
     active = np.flatnonzero(has_texture & (at_rest > gain * BLOCK**2))
     # what enters from outside is not known: taken for more of the edge

@@ -31,6 +31,7 @@ from bench.registry import register_dataset
 
 NAME = "mug"
 N_SEQUENCES, N_FRAMES, STRIDE = 3_429, 15, 2
+FLOW_LAG = 5  # frames; features of a face move by a tenth of a pixel from one frame to the next
 N_LEVELS = 5  # of how far a drawn expression has gone
 SPLITS = "train", "val", "test"
 TEST_SHARE, VAL_SHARE = 0.25, 0.1  # of all sequences; of those that are left
@@ -149,7 +150,7 @@ def mug(config: MUGConfig, store: DataStore) -> SequenceData:
         constant = np.stack([clips.expression, clips.person], axis=-1)[:, None].repeat(N_FRAMES, axis=1)
         factors, given = np.concatenate([constant, level[..., None]], axis=-1), [""] * config.n_sequences
         frames = store.cached_rows("frames", config.n_sequences, _draw, _CHUNK)
-    flow = lambda: store.cached_rows("flow-cells", len(frames), lambda rows: flow_cells(frames[rows]), 64)  # noqa: E731
+    flow = lambda: store.cached_rows("flow-cells", len(frames), lambda rows: flow_cells(frames[rows], FLOW_LAG), 64)  # noqa: E731
     title = f"{CARD.title}, {'recordings' if is_official else 'drawn faces (not MUG)'}"
     splits = split_sequences(given)
     return SequenceData(describe(config), frames, factors, splits, title=title, extras={"flow_cells": flow})

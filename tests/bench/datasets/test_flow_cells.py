@@ -81,3 +81,17 @@ def test_faster_than_the_reach_is_not_followed():
     patch = RNG.integers(60, 256, size=(8, 8), dtype=np.uint8)
     before, after = pasted(patch, (24, 16), (24, 16 + REACH + 4))[0, :, 0].astype(np.int16)
     assert np.abs(displacements(before[None], after[None])).max() <= REACH
+
+
+def test_slow_motion_is_seen_over_a_longer_time():
+    large = np.kron(RNG.integers(60, 256, size=(6, 6)), np.ones((8, 8)))
+    frames = np.zeros((1, 9, 1, 64, 64), np.uint8)
+    for t in range(9):  # a quarter of a pixel per frame, to the left: drawn four times as wide
+        wide = np.zeros((64, 256))
+        wide[24:36, 128 - t : 176 - t] = large[:12]
+        frames[0, t, 0] = wide.reshape(64, 64, 4).mean(2)
+    assert not flow_cells(frames)[0, :, 0].any()
+    cells = flow_cells(frames, lag=4)[0]
+    assert not cells[:4].any()
+    assert (cells[4:, 0, 4] == 1).all()
+    assert (cells[4:, 1, 4] == 4).all()
