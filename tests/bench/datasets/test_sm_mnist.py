@@ -13,6 +13,7 @@ from bench.datasets.sm_mnist import (
     MovingDigits,
     bundled_glyphs,
     enlarged,
+    labels,
     pair_number,
     paths,
     trajectories,
@@ -127,6 +128,13 @@ def test_labels_name_the_digits_and_where_they_are(bundled):
     assert set(digits) == set(range(10))
 
 
+def test_positions_can_be_had_in_fewer_classes():
+    tracks = trajectories(0, 30, np.arange(10))
+    fine, coarse = labels(tracks, np.arange(10)), labels(tracks, np.arange(10), 8)
+    np.testing.assert_array_equal(coarse[..., 3:], fine[..., 3:] // 4)
+    np.testing.assert_array_equal(coarse[..., :3], fine[..., :3])
+
+
 def test_pairs_are_numbered_once_each():
     a, b = np.triu_indices(10)
     assert sorted(pair_number(a, b)) == [*range(55)]
@@ -180,7 +188,12 @@ def test_digits_bring_the_motion_of_their_cells(bundled):
 
 @pytest.mark.parametrize(
     ("parameter", "value", "words"),
-    [("n_val", 0, "must be at least 1"), ("bounces", "none", "must be"), ("source", "generated", "must be")],
+    [
+        ("n_val", 0, "must be at least 1"),
+        ("bounces", "none", "must be"),
+        ("source", "generated", "must be"),
+        ("places", 5, "must be"),
+    ],
 )
 def test_impossible_parameters_are_named(parameter, value, words):
     with pytest.raises(ValueError, match=f"sm_mnist: {parameter} {words}.*, got '?{value}"):
