@@ -19,12 +19,12 @@ OFFSETS = "brow_inner", "brow_outer", "lid", "mouth_width", "mouth_open", "mouth
 # downwards for brows; wider open for lids and mouth; upwards for the corners
 TARGETS = np.array(
     [
-        [3.0, -1.0, -1.2, -1.5, 0.5, -1.5],  # anger
-        [3.0, 1.5, -1.2, 1.0, 1.5, -2.5],  # disgust: brow_inner and lid as anger
-        [0.5, 0.0, -0.8, 3.0, 2.0, 3.0],  # happiness
-        [-2.5, 0.0, 1.5, 1.5, 2.5, -1.0],  # fear
-        [-2.0, 1.5, -1.0, -0.5, 0.0, -3.0],  # sadness
-        [-2.5, -2.5, 1.5, -1.5, 5.0, 0.0],  # surprise: brow_inner and lid as fear
+        [5.0, -3.0, -2.0, -4.0, 0.0, -1.0],  # anger
+        [5.0, 3.0, -2.0, 2.5, 4.0, -5.0],  # disgust: brow_inner and lid as anger
+        [0.0, 0.0, -1.0, 6.0, 4.0, 6.0],  # happiness
+        [-5.0, 2.0, 2.5, 4.0, 3.0, -3.0],  # fear
+        [-4.0, 4.0, -1.5, -2.0, 0.0, -6.0],  # sadness
+        [-5.0, -5.0, 2.5, -4.0, 10.0, 0.0],  # surprise: brow_inner and lid as fear
     ]
 )
 SHORTEST, LONGEST = 50, 160  # frames of a recording
@@ -90,14 +90,14 @@ def _person(rng: np.random.Generator) -> dict[str, object]:
         "has_long_hair": rng.random() < 0.45,
         "eye_apart": rng.uniform(12, 16),
         "eye_width": rng.uniform(5, 7),
-        "eye_open": rng.uniform(2.4, 4.2),
+        "eye_open": rng.uniform(2.4, 4.8),
         "brow_thickness": rng.uniform(1.4, 3.6),
         "brow_height": rng.uniform(9, 12),
-        "brow_angle": rng.uniform(-2, 2),
+        "brow_angle": rng.uniform(-3.5, 3.5),
         "nose_length": rng.uniform(12, 18),
         "nose_width": rng.uniform(3, 5.5),
         "mouth_width": rng.uniform(9, 13.5),
-        "mouth_curve": rng.uniform(-2.5, 2.5),
+        "mouth_curve": rng.uniform(-4, 4),
         "lip_thickness": rng.uniform(1.4, 3),
         "has_glasses": rng.random() < 0.25,
         "gain": rng.uniform(0.75, 1.25, len(OFFSETS)),

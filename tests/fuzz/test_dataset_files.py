@@ -16,7 +16,7 @@ from mutations import CODE, damaged
 from PIL import Image
 from scipy.io import savemat
 
-from bench.datasets import celeba
+from bench.datasets import celeba, mug
 from bench.datasets.idx import read_idx
 from bench.datasets.mat5 import read_uint8
 from bench.datasets.norb import NorbMatrix
@@ -143,3 +143,17 @@ def test_lists_of_attributes_and_splits(path, attributes, partition):
     finally:
         celeba.N_IMAGES = kept
     assert isinstance(labels, str) or labels.shape == (2, 41)
+
+
+def photograph(width, height):
+    buffer = io.BytesIO()
+    Image.fromarray(RNG.integers(256, size=(height, width, 3), dtype=np.uint8)).save(buffer, "JPEG", quality=10)
+    return buffer.getvalue()
+
+
+@effort(120)
+@given(content=damaged([photograph(64, 64), photograph(40, 70)], head=200))
+def test_photographs_of_faces(path, content):
+    path.write_bytes(content)
+    face = outcome("photograph", lambda: mug.read_face(path, "some_set/given.dat"), ValueError, folder=path.parent)
+    assert isinstance(face, str) or face.shape == (64, 64, 3)
