@@ -26,7 +26,7 @@ def command(name: str) -> int:
 
     Example: bench show slowvae
     """
-    from metrics.registry import UnknownMetric, cards, metric
+    from metrics.registry import UnknownMetric, cards, metric, resolve
 
     methods, datasets, metrics = registry.methods(), registry.datasets(), cards()
     if name in methods or name in datasets:
@@ -41,8 +41,10 @@ def command(name: str) -> int:
         _sweep(name, methods)
         return 0
     try:
-        if name.partition("[")[0] in metrics:
-            _metric(name if name in metrics else metric(name).id)
+        plain = name.partition("@")[0]
+        if plain.partition("[")[0] in metrics:
+            resolve([name])  # a part that no code has is refused
+            _metric(plain if plain in metrics else metric(plain).id)
             return 0
     except UnknownMetric as error:
         raise UsageError(str(error)) from None
