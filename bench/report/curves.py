@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 MAX_LINES = 8  # in one panel
 _WIDTH = 24  # characters of a panel's title
-INFORMATION = ("mi_static", "mi_dynamic", "mi_static_dynamic")
-"""Terms of I(s; x), I(z; x) and I(s; z)."""
+INFORMATION = {
+    "mi_static": "I(static; x) (nats)",
+    "mi_dynamic": "I(dynamic; x) (nats)",
+    "mi_static_dynamic": "I(static; dynamic) (nats)",
+}
+"""Terms that estimate mutual information, and the titles of their panels."""
 Runs = Sequence[tuple[np.ndarray, np.ndarray]]
 """Steps and values of each run."""
 Points = Callable[[Row], tuple[np.ndarray, np.ndarray] | None]
@@ -88,7 +92,8 @@ def draw_information(group: Group, path: Path, *, formats: tuple[str, ...] = FOR
             cells[cell.method].append(cell)
     what = "estimates from each batch, at most the logarithm of its size"
     terms = {shared_name(name) for own in cells.values() for cell in own for row in cell.done for name in _curve(row)}
-    return _draw_terms(group, path, _compared(group, cells), terms & set(INFORMATION), what, formats)
+    series = {term: (lambda row, term=term: _term_points(row, term)) for term in INFORMATION if term in terms}
+    return _draw(group, path, _compared(group, cells), series, INFORMATION, what, formats)
 
 
 def draw_score_curves(
