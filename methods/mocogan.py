@@ -58,7 +58,7 @@ CARD = MethodCard(
     view="sequences",
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 4, "video_batch": 2, "width": 8},
-        "quick": {"n_steps": 1_000, "width": 16},
+        "quick": {"n_steps": 1_200, "learning_rate": 1e-3, "width": 16},
         "standard": {"n_steps": 8_000},
         "paper": {},
     },
@@ -76,7 +76,8 @@ CARD = MethodCard(
     "image; here real images are frames of the step's sequences and each fake frame is of a fake video of its own. "
     "Generated frames lie in [-1, 1] inside and are given as [0, 1]. noise is added before every layer that the "
     "released code adds it before (all but the video discriminator's last). There is no encoder: scores that read "
-    "codes do not apply, and what a judge sees are samples.",
+    "codes do not apply, and what a judge sees are samples. A step at budget quick takes 0.08 s on one core on "
+    "Sprites; its learning rate is five times the published one, with which the background is still grey after 500 steps.",
 )
 
 
