@@ -77,7 +77,8 @@ CARD = MethodCard(
     "Generated frames lie in [-1, 1] inside and are given as [0, 1]. noise is added before every layer that the "
     "released code adds it before (all but the video discriminator's last). There is no encoder: scores that read "
     "codes do not apply, and what a judge sees are samples. A step at budget quick takes 0.08 s on one core on "
-    "Sprites; its learning rate is five times the published one, with which the background is still grey after 500 steps.",
+    "Sprites. That budget shows what training costs, not what it reaches: after 500 steps, at five times the published "
+    "learning rate, coloured figures move before a background that is still grey.",
 )
 
 
