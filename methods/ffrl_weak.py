@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.api import Batch, DataSpec
 from bench.registry import register_method
 from methods.ffrl import CARD as FFRL_CARD
-from methods.flow_factors import NOTES, FlowFactors, FlowFactorsConfig, uniform_kl
+from methods.flow_factors import BUDGETS, NOTES, FlowFactors, FlowFactorsConfig, uniform_kl
 from methods.flow_objectives import annealed, gumbel_softmax
 from methods.parameters import check_at_least, check_positive
 
@@ -41,6 +41,7 @@ CARD = replace(
     title="FFRL (weak)",
     summary="FFRL that infers which transformation acts on a sequence from all its frames, by a Gumbel-softmax.",
     supervised=False,
+    budgets={**BUDGETS, "quick": {**BUDGETS["quick"], "n_steps": 1_500}},
     source="KingJamesSong/latent-flow: trainers/trainer_ot_scratch_weakly.py (objective), models/HJPDE.py "
     "(index_forward), models/vae.py (ConvEncoder3).",
     notes=f"{NOTES} Everything that depends on the transformation is mixed by one one-hot draw per sequence (straight "

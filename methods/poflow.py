@@ -48,7 +48,7 @@ CARD = MethodCard(
     supervised=True,
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 8, "learning_rate": 1e-3, "width": 16},
-        "quick": {"n_steps": 600, "batch_size": 16, "learning_rate": 1e-3, "width": 64},
+        "quick": {"n_steps": 1_500, "batch_size": 16, "learning_rate": 1e-3, "width": 64},
         "standard": {"n_steps": 30_000, "batch_size": 64, "learning_rate": 2e-4, "width": 128},
         "paper": {},
     },

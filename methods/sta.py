@@ -101,7 +101,7 @@ CARD = MethodCard(
             "pair_width": 8,
             "slab_after": 0.0,
         },
-        "quick": {"n_steps": 1_000, "batch_size": 16, "learning_rate": 1e-3, "width": 64, "pair_width": 32},
+        "quick": {"n_steps": 1_500, "batch_size": 16, "learning_rate": 1e-3, "width": 64, "pair_width": 32},
         "standard": {"n_steps": 30_000, "batch_size": 64, "learning_rate": 2e-4, "width": 128},
         "paper": {},
     },
@@ -110,18 +110,19 @@ CARD = MethodCard(
     source="KingJamesSong/latent-flow: trainers/trainer_ot_scratch_unsuper.py (objective), models/HJPDE2.py and "
     "vae.py (ConvEncoder3_Unsuper2), scripts/mnist_unsuper_*_control.sh (parameters).",
     notes="objective=released keeps the authors' arithmetic (see ffrl for densities and equations) and its traps: the "
-    "spikes' noise is one Gumbel draw, not logistic; the on-rate is an L0 norm of soft spikes, always 1 and without a "
-    "gradient, so nothing presses spikes to be sparse, and in the second set all but the first step repeat the first "
-    "set's spikes; the target on-rate is above the chain's; the slab's KL is of one Laplace fitted to the batch; the "
-    "initial condition is that of the last flow alone. objective=clean has binary-concrete spikes with their analytic "
-    "KL to the Markov prior, a Laplace slab per pair of frames with a learned scale and its KL, and equations that "
-    "hold for every flow whether it acts or not. How the ELBO looks in the paper could not be read; the clean one is "
-    "assembled from the graphical model. Rotational fields are free of divergence by a penalty, as released; the "
-    "construction that is so exactly is not used there either. Their divergence is computed in closed form, so no "
-    "Jacobian is built. The density's change leaves rotations out. Speeds are on-probability times slab; with double "
-    "control infer_amounts and speeds have 2 K columns, potential fields first, and transform takes K (for both parts "
-    "of a flow) or 2 K. Which flow came to stand for which transformation is not decided in training. The authors' "
-    "own data change with the slab: transforming_mnist[script=sta] with speeds=unit is what stands before it. "
+    "spikes' noise is one Gumbel draw, not logistic; the on-rate is an L0 norm of soft spikes, 1 until some "
+    "underflow, without a gradient, so nothing presses spikes to be sparse, and in the second set all but the first "
+    "step repeat the first set's spikes; the target on-rate is above the chain's; the slab's KL is of one Laplace "
+    "fitted to the batch; the initial condition is that of the last flow alone. objective=clean has binary-concrete "
+    "spikes with their analytic KL to the Markov prior, a Laplace slab per pair of frames with a learned scale and "
+    "its KL, and equations that hold for every flow whether it acts or not. How the ELBO looks in the paper could not "
+    "be read; the clean one is assembled from the graphical model. Rotational fields are free of divergence by a "
+    "penalty, as released; the construction that is so exactly is not used there either. Their divergence is computed "
+    "in closed form, so no Jacobian is built. The density's change leaves rotations out. Speeds are on-probability "
+    "times slab; with double control infer_amounts and speeds have 2 K columns, potential fields first, and transform "
+    "takes K (for both parts of a flow) or 2 K. Which flow came to stand for which transformation is not decided in "
+    "training. The authors' own data change with the slab: transforming_mnist[script=sta] with speeds=unit is what "
+    "stands before it. "
     f"{OUT_OF_SEQUENCE}",
     grids={
         "control": ({"control": "double"}, {"control": "single"}),

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from methods.flow_networks import flow_network
+from methods.image_vae import deterministic_encoder
 from methods.networks import ConvTranspose2d, FullConv2d, FullConvTranspose2d, slowvae_network
 from methods.study_networks import Discriminator, study_network
 
@@ -121,3 +123,14 @@ def test_the_studys_network_is_drawn_xavier_uniform_each_head_alone():
 def test_the_studys_network_refuses_other_sides():
     with pytest.raises(ValueError, match=r"network=study needs images \(channels, 64, 64\), got .*\(1, 32, 32\)"):
         study_network((1, 32, 32), 10)
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 64, 64), (3, 12, 20)])
+def test_the_flow_network_maps_multiples_of_4_and_is_published_where_latents_are_many(shape):
+    network = flow_network(shape, 70)
+    mean, log_var = network.posterior(torch.rand(2, *shape))
+    assert mean.shape == log_var.shape == (2, 70)
+    assert network.decode(mean).shape == (2, *shape)
+    assert network.encoder[0].out_channels == 70
+    assert flow_network(shape, 10).encoder[0].out_channels == 64
+    assert deterministic_encoder("flow", shape, 5)(torch.rand(2, *shape)).shape == (2, 5)
