@@ -72,7 +72,7 @@ CARD = MethodCard(
     "so that 4 frames are left for the last: 2, 2, 2, 2 for 8 frames, 4, 4, 4, 3 for 15; this is the suite's choice. "
     "Longer ones leave several logits, as there. Initial weights are those of torch 0.2, which the authors' Dockerfile "
     "installs: batch norms' scales uniform in [0, 1], transposed convolutions by their number of inputs. The authors "
-    "draw images and videos by two independent samplers and fake frames without replacement from 20 fake videos per "
+    "draw images and videos by two independent samplers and fake frames without replacement from 2 T fake videos per "
     "image; here real images are frames of the step's sequences and each fake frame is of a fake video of its own. "
     "Generated frames lie in [-1, 1] inside and are given as [0, 1]. noise is added before every layer that the "
     "released code adds it before (all but the video discriminator's last). There is no encoder: scores that read "

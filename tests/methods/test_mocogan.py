@@ -162,3 +162,19 @@ def test_data_that_cannot_serve_are_refused(shape, n_frames, message):
 def test_more_videos_than_sequences_are_refused():
     with pytest.raises(ValueError, match="'video_batch' must be at most batch_size = 4, got 5"):
         MoCoGANConfig(batch_size=4, video_batch=5)
+
+
+@pytest.mark.slow
+def test_training_moves_samples_to_the_brightness_of_the_data():
+    method, draws = built(n_frames=4, width=6, learning_rate=2e-3), torch.Generator().manual_seed(0)
+    optimizers = method.optimizers()
+    for step in range(150):
+        shades = 0.15 + 0.1 * torch.rand(4, 1, 1, 1, 1, generator=draws)  # -0.6 in the generator's range
+        seen = Batch(shades.expand(-1, 4, 1, 64, 64), torch.arange(4), step, 150)
+        for player, optimizer in optimizers.items():
+            optimizer.zero_grad()
+            method.losses(seen, draws, player)["loss"].backward(inputs=method.player_parameters(player))
+            optimizer.step()
+    with torch.no_grad():
+        samples = method.generate(**method.sample_prior(16, 4, draws))
+    assert samples.mean().item() < 0.4  # 0.5 before
