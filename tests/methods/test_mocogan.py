@@ -166,11 +166,14 @@ def test_more_videos_than_sequences_are_refused():
 
 @pytest.mark.slow
 def test_training_moves_samples_to_the_brightness_of_the_data():
-    method, draws = built(n_frames=4, width=6, learning_rate=2e-3), torch.Generator().manual_seed(0)
+    method, draws = (
+        built(n_frames=4, width=6, learning_rate=2e-3, batch_size=6, video_batch=3),
+        torch.Generator().manual_seed(0),
+    )
     optimizers = method.optimizers()
-    for step in range(150):
-        shades = 0.15 + 0.1 * torch.rand(4, 1, 1, 1, 1, generator=draws)  # -0.6 in the generator's range
-        seen = Batch(shades.expand(-1, 4, 1, 64, 64), torch.arange(4), step, 150)
+    for step in range(200):
+        shades = 0.15 + 0.1 * torch.rand(6, 1, 1, 1, 1, generator=draws)  # -0.6 in the generator's range
+        seen = Batch(shades.expand(-1, 4, 1, 64, 64), torch.arange(6), step, 200)
         for player, optimizer in optimizers.items():
             optimizer.zero_grad()
             method.losses(seen, draws, player)["loss"].backward(inputs=method.player_parameters(player))
