@@ -1,9 +1,9 @@
 """Drawn faces that change their expression: the generated stand-in for MUG.
 
 A person is a fixed vector of colours and lengths; an expression moves brows, lids and mouth towards one of six targets
-and back. Lengths are pixels of a 128 × 128 frame, which is then halved. Two pairs of expressions share two of their six
-offsets, and faces at rest differ in the very lengths that expressions move, so that one frame often does not tell an
-expression, but the change does.
+and back. Lengths are pixels of a 128 × 128 frame, which is then halved. Two pairs of expressions
+share two of their six offsets, and faces at rest differ in the very lengths that expressions move, so that a change
+tells an expression better than one frame does.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ OFFSETS = "brow_inner", "brow_outer", "lid", "mouth_width", "mouth_open", "mouth
 # downwards for brows; wider open for lids and mouth; upwards for the corners
 TARGETS = np.array(
     [
-        [5.0, -3.0, -2.0, -4.0, 0.0, -1.0],  # anger
-        [5.0, 3.0, -2.0, 2.5, 4.0, -5.0],  # disgust: brow_inner and lid as anger
-        [0.0, 0.0, -1.0, 6.0, 4.0, 6.0],  # happiness
-        [-5.0, 2.0, 2.5, 4.0, 3.0, -3.0],  # fear
-        [-4.0, 4.0, -1.5, -2.0, 0.0, -6.0],  # sadness
-        [-5.0, -5.0, 2.5, -4.0, 10.0, 0.0],  # surprise: brow_inner and lid as fear
+        [6.5, -4.0, -2.2, -5.0, 0.0, -1.5],  # anger
+        [6.5, 4.0, -2.2, 3.5, 5.0, -6.5],  # disgust: brow_inner and lid as anger
+        [0.0, 0.0, -1.2, 7.5, 5.0, 7.5],  # happiness
+        [-6.0, 2.5, 3.0, 5.0, 4.0, -4.0],  # fear
+        [-5.0, 5.0, -1.8, -2.5, 0.0, -7.5],  # sadness
+        [-6.0, -6.0, 3.0, -5.0, 12.0, 0.0],  # surprise: brow_inner and lid as fear
     ]
 )
 SHORTEST, LONGEST = 50, 160  # frames of a recording
@@ -93,11 +93,11 @@ def _person(rng: np.random.Generator) -> dict[str, object]:
         "eye_open": rng.uniform(2.4, 4.8),
         "brow_thickness": rng.uniform(1.4, 3.6),
         "brow_height": rng.uniform(9, 12),
-        "brow_angle": rng.uniform(-3.5, 3.5),
+        "brow_angle": rng.uniform(-2.25, 2.25),
         "nose_length": rng.uniform(12, 18),
         "nose_width": rng.uniform(3, 5.5),
         "mouth_width": rng.uniform(9, 13.5),
-        "mouth_curve": rng.uniform(-4, 4),
+        "mouth_curve": rng.uniform(-2.5, 2.5),
         "lip_thickness": rng.uniform(1.4, 3),
         "has_glasses": rng.random() < 0.25,
         "gain": rng.uniform(0.75, 1.25, len(OFFSETS)),
