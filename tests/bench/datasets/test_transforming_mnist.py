@@ -135,6 +135,20 @@ def _coloured(grey, amounts, t):
     return grey[:, None] * np.array([colorsys.hsv_to_rgb(d / 360 % 1, 1, 1) for d in degrees])[:, :, None, None]
 
 
+def test_cyclic_enlarges_and_turns_by_one_warp(opened):
+    data = opened(script="cyclic")
+    drawn = data.labelled(6, np.random.default_rng(0))
+    _, scale, rotation, colouring = np.moveaxis(drawn.factors, -1, 0)
+    moves = data._moves
+    for n in range(6):
+        # the digit itself is nowhere in a sequence: find it among those with its label by its warp
+        same = moves.grey[np.flatnonzero(moves.labels == drawn.factors[n, 0, 0])].astype(np.float32) / 255
+        colour = hue_colours(20.0 * colouring[n] - 180)[:, :, None, None]
+        wanted = [warp(same, CYCLIC_SCALES[scale[n, t]], 20.0 * rotation[n, t])[:, None] * colour[t] for t in (0, 11)]
+        errors = [np.abs(wanted[i] - drawn.x[n, t]).max((1, 2, 3)) for i, t in enumerate((0, 11))]
+        assert np.maximum(*errors).min() < 1e-5
+
+
 def test_cyclic_goes_once_around_one_list_from_anywhere(opened):
     data = opened(script="cyclic")
     drawn = data.labelled(300, np.random.default_rng(0))
