@@ -44,8 +44,9 @@ NOTES = (
     "read, so this is our choice. Its sum counts the posterior's divergence once more at each frame, so it presses "
     "latents about as β = T + 1 would. The clean density change -log|1 + Δu| is of first order in ∇²u, as theirs. "
     f"{OUT_OF_SEQUENCE} transform starts from the posterior mean, where the authors sample. Several transformations "
-    "at once add their velocities. On Shapes3D: width=226. The paper's text, tables and equation numbers were not at "
-    "hand."
+    "at once add their velocities. On Shapes3D: width=226. Images of 128 × 128 (Falcor3D, Isaac3D) have the deeper "
+    "network that the authors give them, ConvVAE2; networks that infer what acts are released for smaller images alone "
+    "and follow its encoder there. The paper's text, tables and equation numbers were not at hand."
 )
 
 

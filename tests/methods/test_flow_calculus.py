@@ -244,8 +244,22 @@ def test_networks_have_the_published_number_of_parameters():
     assert count(Potentials(3, 324)) == 3 * 421_525
     assert count(RotationalFields(1, 324)) == 210_600
     with torch.device("meta"):
-        mnist, shapes = flow_vae((3, 28, 28), 324), flow_vae((3, 64, 64), 226)
+        mnist, shapes, falcor = (flow_vae((3, side, side), width) for side, width in ((28, 324), (64, 226), (128, 324)))
         index = [count(stack_network(shape, n, w, 3)) for shape, n, w in (((3, 28, 28), 9, 324), ((3, 64, 64), 8, 226))]
-    sizes = [round(count(part) / 1e6, 1) for vae in (mnist, shapes) for part in (vae.encoder, vae.decoder)]
-    assert sizes == [35.7, 35.2, 80.8, 80.6]
+    sizes = [round(count(part) / 1e6, 1) for vae in (mnist, shapes, falcor) for part in (vae.encoder, vae.decoder)]
+    assert sizes == [35.7, 35.2, 80.8, 80.6, 16.0, 16.6]
     assert [round(n / 1e6, 1) for n in index] == [35.2, 80.6]
+
+
+def test_large_images_have_the_network_of_falcor3d():
+    small, twice = flow_vae((3, 128, 128), 6, 4), flow_vae((3, 128, 128), 6, 4, twice_differentiable=True)
+    x = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        mean, log_var = small.posterior(x)
+        assert mean.shape == log_var.shape == (2, 6)
+        for vae in (small, twice):
+            assert vae.logits(mean).shape == x.shape
+            assert [type(layer).__name__ for layer in vae.decoder][-2:] == ["ReLU", type(vae.decoder[-1]).__name__]
+        assert stack_network((3, 128, 128), 2, 4, 5)(torch.cat([x, x], 1)).shape == (2, 5)
+    kernels = [layer.kernel_size[0] for layer in small.encoder if isinstance(layer, torch.nn.Conv2d)]
+    assert kernels == [4, 3, 4, 3, 4, 3, 4, 3, 8]
