@@ -39,8 +39,10 @@ class TVAEConfig(MethodConfig):
         width: units of t; as many whole capsules as fit, each as large as a sequence has frames. 324 for MNIST, 225 for
             dSprites (frames of 15).
         kernel: neighbours in time and in capsule position that share a variance, as L = kernel / 2 frames around.
-        n_off: how far from a pace of one position per frame neighbours may lie.
-        coherence: "shifting", "stationary" (all of the window: BubbleVAE) or "none" (a plain VAE on z).
+        n_off: how far from a pace of one position per frame neighbours may lie; where coherence is stationary, how far
+            from the unit's own position.
+        coherence: "shifting", "stationary" (``kernel`` frames by 2 n_off + 1 positions without a pace: BubbleVAE) or
+            "none" (a plain VAE on z).
         cyclic: whether time wraps around, as it does in the authors' full cycles.
         mean_init: β at first. epsilon: added to the shared variance.
         optimizer: "sgd" (with ``momentum``, released) or "adam".
@@ -79,20 +81,28 @@ CARD = MethodCard(
         "standard": {"n_steps": 60_000, "learning_rate": 5e-4, "optimizer": "adam"},
         "paper": {},
     },
-    verified="Neighbourhood of the window (13 for kernel 5 and n_off 1) against the authors' masked transposed "
-    "convolution; rolls exactly; KL terms as in vae. Published scores are not reproduced.",
+    verified="Neighbourhood of the window (13 for kernel 5 and n_off 1; 5 × 3 for BubbleVAE) against the authors' "
+    "masked transposed convolution; rolls exactly; KL terms as in vae. Published scores are not reproduced.",
     source="akandykeller/TopographicVAE: containers/grouper.py (Chi_Squared_Capsules_from_Gaussian_1d), tvae.py and "
     "encoder.py, models/mlp.py, experiments/tvae_Lpartial_mnist.py (optimiser, batch, epochs).",
     notes="β is added and learned, W is ones, as released; the paper has √2 (Z - μ) / √(ν W U²). Sequences here need "
     "not be full cycles, so by default frames beyond the ends count as 0 (cyclic=true wraps time as released; use it "
     "on cyclic sequences, with kernel=13 or 18 for 18 frames), and a capsule is as long as a sequence: 36 of 9 where "
-    "the authors had 18 of 18. How FFRL adapted TVAE to 9 frames is not known. Codes are capsules t at the means of z "
-    "and of u². An image alone is completed by its own rolls, which is what the prior expects of frames not seen. "
+    "the authors had 18 of 18. coherence=stationary is BubbleVAE, 5 frames by 3 positions as on MNIST (n_off=2 on "
+    "dSprites); with kernel=1 it is TVAE with L = 0. How FFRL adapted TVAE to 9 frames is not known. Codes are "
+    "capsules t at the means of z and of u². An image alone is completed by its own rolls, which is what the prior "
+    "expects of frames not seen. "
     "transform rolls the capsules of the first frame by one position per unit of amount, whatever acts; several "
     "transformations at once add up. Which one acts is never told. Other budgets than paper use Adam: at SGD's 1e-4 "
     "they would not get far.",
     grids={
         "cyclic": tuple({"cyclic": True, "kernel": kernel} for kernel in (5, 13, 18)),
+        "published": (
+            {"cyclic": True, "coherence": "none"},
+            {"cyclic": True, "coherence": "stationary"},
+            {"cyclic": True, "coherence": "stationary", "kernel": 1},
+            *({"cyclic": True, "kernel": kernel} for kernel in (5, 13, 18)),
+        ),
         "coherence": ({"coherence": "none"}, {"coherence": "stationary"}, {"coherence": "shifting"}),
     },
 )
@@ -118,8 +128,10 @@ class TVAE(Method):
         self.u_encoder = _encoder(self.shape, n_units) if config.coherence != "none" else None
         self.decoder = _decoder(self.shape, n_units)
         self.beta = nn.Parameter(torch.tensor(config.mean_init)) if config.coherence != "none" else None
-        n_off = config.n_off if config.coherence == "shifting" else None
-        self.window = neighbours(config.kernel, config.kernel, n_off)
+        if config.coherence == "shifting":
+            self.window = neighbours(config.kernel, config.kernel, config.n_off)
+        else:
+            self.window = neighbours(config.kernel, 2 * config.n_off + 1, None)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """SGD with momentum, as released, unless the config asks for Adam."""

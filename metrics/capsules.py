@@ -35,7 +35,8 @@ class CapsuleSequences:
         summary="Σ over pairs of frames and capsules of ‖Roll_Δ(ŝ_τ) − ŝ_(τ+Δ)‖₁, ŝ each capsule with unit length.",
         paper="Keller & Welling, Topographic VAEs learn equivariant capsules, NeurIPS 2021",
         source="Eq. 13; akandykeller/TopographicVAE, tvae/utils: summed over pairs τ < τ′, capsules and their units, "
-        "mean over sequences. Capsules without activation stay 0.",
+        "mean over sequences. Capsules without activation stay 0. The authors take drawn z and u, here the method's "
+        "codes, which are capsules at their means.",
         needs=("capsules",),
         factors=None,
         variants={"": {}},

@@ -9,6 +9,8 @@ from bench.api import Batch, DataSpec
 from methods.topography import neighbours, rolled, shared_variance
 from methods.tvae import TVAE, TVAEConfig
 
+SPEC = DataSpec((1, 8, 8), 9, 10, transformations=("a", "b"))
+
 
 def squares(n_capsules=2, n_frames=9, size=9, seed=0):
     return torch.rand(3, n_frames, n_capsules, size, generator=torch.Generator().manual_seed(seed))
@@ -40,6 +42,12 @@ def test_a_kernel_of_five_with_one_off_has_thirteen_neighbours_and_even_ones_rea
     assert {time for time, _ in neighbours(18, 18, 1)} == set(range(-8, 10))
 
 
+def test_windows_without_a_pace_are_those_of_the_authors_runs():
+    bubble, flat = small("stationary").window, TVAE(TVAEConfig(width=20, kernel=1, coherence="stationary"), SPEC).window
+    assert set(bubble) == {(time, place) for time in range(-2, 3) for place in (-1, 0, 1)}  # bubbles_mnist: (5, 3)
+    assert set(flat) == {(0, place) for place in (-1, 0, 1)}  # tvae_L0_mnist: (1, 3)
+
+
 def test_without_a_cycle_frames_beyond_the_ends_count_as_nothing():
     u2, window = squares(), neighbours(5, 5, 1)
     padded = functional.pad(u2, (0, 0, 0, 0, 2, 2))
@@ -65,7 +73,7 @@ def small(coherence="shifting", **values):
     config = TVAEConfig(width=20, coherence=coherence, kernel=5, **values)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TVAE(config, DataSpec((1, 8, 8), 9, 10, transformations=("a", "b")))
+        return TVAE(config, SPEC)
 
 
 def test_transform_rolls_the_capsules_of_the_first_frame():
