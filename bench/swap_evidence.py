@@ -38,9 +38,11 @@ class Codes(NamedTuple):
 
 def offers(method: type[Method], info: DataInfo) -> set[str]:
     """``judged``, where there are factors to judge and a method that generates sequences from two codes."""
-    generates = method.card.view == "sequences" and hasattr(method, "generate") and hasattr(method, "sample_prior")
+    if not info.judged or method.card.view != "sequences":
+        return set()
+    generates = hasattr(method, "generate") and hasattr(method, "sample_prior")
     has_sides = not hasattr(method, "parts") or set(SIDES) <= set(method.part_names)
-    return {"judged"} if info.judged and generates and has_sides else set()
+    return {"judged"} if generates and has_sides else set()
 
 
 @torch.inference_mode()
