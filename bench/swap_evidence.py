@@ -2,7 +2,9 @@
 
 Procedure of C-DSVAE's ``test_sprite_cls.py``, over the whole test split: codes are posterior means; the other side is
 what ``sample_prior`` gives, or that of another test sequence. A method without an encoder (MoCoGAN) is judged against
-sequences that it drew itself: of these there are no labels.
+sequences that it drew itself: of these there are no labels. Where a code depends on the sequences that are encoded
+with it (SKD), the test sequences are encoded in a mixed order: in their own, neighbours are of one character or of one
+utterance, and what tells static from dynamic would be learnt from these alone.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from bench.api import Method
 from bench.datasets.base import DataInfo
 from bench.encoding import CHUNK, to_observations
 from bench.judges import Judge, labels_of
-from bench.randomness import stream, torch_stream
+from bench.randomness import EVALUATION_SEED, stream, torch_stream
 from metrics.swap import JudgedHead
 
 if TYPE_CHECKING:
@@ -55,12 +57,14 @@ def make(evidence: Evidence, name: str) -> dict[str, tuple[JudgedHead, ...]]:
     labels = None
     if hasattr(method, "parts"):
         labels = labels_of(data, rows)
-        pieces, seen = [], []
-        for start in range(0, len(rows), size):
-            x = to_observations(data.frames[rows[start : start + size]], device)
+        pieces, seen, together = [], [], encoded_together(method, len(rows), size)
+        for places in together:
+            x = to_observations(data.frames[rows[places]], device)
             pieces.append(codes_of(method, x))
             seen.append(judge.probabilities(x))
-        own, real = Codes(*map(torch.cat, zip(*pieces, strict=True))), _joined(seen)
+        back = np.argsort(np.concatenate(together))
+        real = {name: probs[back] for name, probs in _joined(seen).items()}
+        own = Codes(*(torch.cat(side)[torch.from_numpy(back).to(device)] for side in zip(*pieces, strict=True)))
     else:
         own = drawn(method, len(rows), data.info.n_frames, generator)
         real = generated(own)
@@ -88,6 +92,17 @@ def test_rows(data: object) -> np.ndarray:
 def chunk_size(info: DataInfo) -> int:
     """Sequences at once."""
     return max(CHUNK // info.n_frames, 1)
+
+
+def encoded_together(method: Method, n: int, size: int) -> list[np.ndarray]:
+    """Which of n sequences are encoded at once, ``size`` of them at most: in order, each once.
+
+    Where codes depend on the others of a piece they are mixed, the same for all runs, and the pieces are equally large.
+    """
+    if not method.card.batch_dependent:
+        return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+    order = stream(EVALUATION_SEED, f"{n} sequences", "encoded together").permutation(n)
+    return np.array_split(order, -(-n // size))
 
 
 def codes_of(method: Method, x: Tensor) -> Codes:

@@ -14,7 +14,7 @@ import torch
 from bench.api import Method
 from bench.datasets.base import DataInfo
 from bench.encoding import to_observations
-from bench.swap_evidence import SIDES, chunk_size, codes_of, test_rows
+from bench.swap_evidence import SIDES, chunk_size, codes_of, encoded_together, test_rows
 from metrics.verification import Vectors
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ def make(evidence: Evidence, name: str) -> dict[str, Vectors]:
     method, data = evidence.method.eval(), evidence.data
     rows, size = test_rows(data), chunk_size(data.info)
     pieces: dict[str, list[np.ndarray]] = {side: [] for side in SIDES}
-    for start in range(0, len(rows), size):
-        codes = codes_of(method, to_observations(data.frames[rows[start : start + size]], evidence.device))
+    together = encoded_together(method, len(rows), size)
+    for places in together:
+        codes = codes_of(method, to_observations(data.frames[rows[places]], evidence.device))
         pieces["static"].append(codes.static.cpu().numpy())
         pieces["dynamic"].append(codes.dynamic.mean(1).cpu().numpy())
-    segments = {side: np.concatenate(found).astype(np.float64) for side, found in pieces.items()}
+    back = np.argsort(np.concatenate(together))
+    segments = {side: np.concatenate(found)[back].astype(np.float64) for side, found in pieces.items()}
     column = data.info.factors.names.index(data.info.identity)
     speakers = np.asarray(data.factors[rows])[:, 0, column].astype(np.int64)
     return {"segment": Vectors(segments, speakers), "utterance": of_groups(segments, speakers, data.groups[rows])}

@@ -46,8 +46,10 @@ def content_probe_with_details(
         summary="Accuracy of a linear classifier of what happens in a frame (phone, digit) on its dynamic code.",
         paper="",
         source=(
-            "multinomial logistic regression (C = 1) on standardised codes, fitted on frames of the training split and "
-            "tested on frames of the test split; content_probe@dynamic reads the dynamic code alone"
+            "multinomial logistic regression (C = 1) on standardised codes, fitted and tested on frames of the two "
+            "splits that the data set names for probes: train and test, or two halves of each test speaker's "
+            "recordings where these speakers are not in training (TIMIT); content_probe@dynamic reads the dynamic "
+            "code alone"
         ),
         needs=("codes", "factors", "codes_test", "factors_test"),
         factors="discrete",

@@ -27,18 +27,19 @@ def flow_cells(frames: np.ndarray, lag: int = 1) -> np.ndarray:
 
     Returns:
         (n, time, 2, 9) float32, cells row by row: [.., 0, :] is 1 where the cell has moved since ``lag`` frames before,
-        [.., 1, :] its direction 0 … 7 in steps of 45 degrees, 0 to the right and 2 upwards, 0 where it rests. The first
-        ``lag`` frames have none before them and count as at rest.
+        [.., 1, :] its direction 0 … 7 in steps of 45 degrees, 0 to the right and 2 upwards, 0 where it rests. Frames
+        with fewer than ``lag`` before them are compared with the first one, which itself counts as at rest.
     """
     n, time = frames.shape[:2]
     grey = frames.astype(np.int16).sum(axis=2) if frames.shape[2] > 1 else frames[:, :, 0].astype(np.int16)
     cells = np.zeros((n, time, 2, N_CELLS), np.float32)
-    if time > lag and n:
+    if time > 1 and n:
         height, width = grey.shape[2:]
+        before = grey[:, np.maximum(np.arange(1, time) - lag, 0)]
         moved = displacements(
-            grey[:, :-lag].reshape(-1, height, width), grey[:, lag:].reshape(-1, height, width), frames.shape[2]
+            before.reshape(-1, height, width), grey[:, 1:].reshape(-1, height, width), frames.shape[2]
         )
-        cells[:, lag:] = _summary(moved, height, width).reshape(n, time - lag, 2, N_CELLS)
+        cells[:, 1:] = _summary(moved, height, width).reshape(n, time - 1, 2, N_CELLS)
     return cells
 
 

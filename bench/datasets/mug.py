@@ -130,8 +130,10 @@ CARD = DatasetCard(
         "All splits show the same people. The published list of the split is not known, and two published results "
         "leave out some 60 'bad' test sequences: none is left out here. Pixels are in [0, 1]; some works use [-1, 1]. "
         "Generated: faces drawn from 25 numbers per person, six offsets per expression, ramps of 50 to 160 frames; "
-        "intensity is how far the expression has gone, in fifths of its largest possible extent."
+        "intensity is how far the expression has gone, in fifths of its largest possible extent. flow_cells are "
+        "measured from five frames before, or from the first one."
     ),
+    version=2,
 )
 
 

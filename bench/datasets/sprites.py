@@ -184,7 +184,7 @@ CARD = DatasetCard(
         "set: the last 100 of the 1,000 are held out, so 8,100 train; n_train=1000,n_val=0 is the published split. "
         "Frames are kept as uint8 and divided by 255; the published arrays are divided by 256 (largest value 0.996), "
         "so pixel errors here are 0.8 % larger. Sequences come character by character; the published loader "
-        "shuffles each split once (seed 0), on which no score here depends. "
+        "shuffles each split once (seed 0), which decides which rows the balanced scores of the static side take. "
         "Another 'Sprites' of Reed et al. and the set of 7,560 sequences of some reimplementations are not comparable."
     ),
 )

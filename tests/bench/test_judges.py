@@ -266,6 +266,51 @@ def test_vectors_of_an_utterance_are_means_over_its_segments():
     assert verification_evidence.offers(OnlyGenerates, info) == set()
 
 
+class DependsOnTheBatch(Knows):
+    """Its codes are those of ``Knows``, less the mean of all that are encoded at once."""
+
+    card = replace(CARD, batch_dependent=True)
+
+    def parts(self, x):
+        known = super().parts(x)
+        known["static"] = known["static"] - known["static"].mean(0)
+        return known
+
+
+def test_codes_that_depend_on_the_batch_are_made_in_mixed_batches(monkeypatch):
+    """Sorted by the factor that is verified, as utterances are: alone with their like, all sequences have one code."""
+    monkeypatch.setattr(swap_evidence, "CHUNK", 40)  # ten sequences at once
+    of_shade = np.argsort(DATA.factors[:, 0, 1], kind="stable")
+    data = SequenceData(
+        replace(INFO, identity="shade"), DATA.frames[of_shade], DATA.factors[of_shade], {"train": np.arange(500)}
+    )
+    evidence = Evidence(DependsOnTheBatch(), data, "walks", None, protocol_named("quick"), CPU, 0)
+    segment = verification_evidence.make(evidence, "vectors")["segment"]
+    codes = segment.codes["static"][:, 0]
+    means = [codes[segment.speakers == shade].mean() for shade in range(3)]
+    assert means == sorted(means)
+    assert means[2] - means[0] > 1.5  # 2 less what the ten of a piece have in common; 0.02 in the order of the rows
+
+
+@pytest.mark.parametrize(("method", "sizes"), [(Knows, [32, 32, 32, 4]), (DependsOnTheBatch, [25, 25, 25, 25])])
+def test_every_sequence_is_encoded_once(method, sizes):
+    together = swap_evidence.encoded_together(method(), 100, 32)
+    assert [len(places) for places in together] == sizes
+    assert sorted(np.concatenate(together)) == list(range(100))
+    assert (np.concatenate(together) == np.arange(100)).all() == (method is Knows)
+
+
+def test_swaps_of_codes_that_depend_on_the_batch_stay_with_their_sequences(folder):
+    class Mixed(Knows):
+        card = replace(CARD, batch_dependent=True)
+
+    judge = judge_of(folder)
+    for mixed, plain in zip(judged(Mixed(), judge).values(), judged(Knows(), judge).values(), strict=True):
+        for one, other in zip(mixed, plain, strict=True):
+            np.testing.assert_allclose(one.probs_real, other.probs_real, atol=1e-5)
+            np.testing.assert_allclose(one.probs_generated, other.probs_generated, atol=1e-5)
+
+
 def test_an_utterance_has_one_speaker():
     with pytest.raises(ValueError, match="several speakers"):
         verification_evidence.of_groups({"static": np.ones((3, 1))}, np.array([0, 1, 1]), np.array([5, 5, 6]))
