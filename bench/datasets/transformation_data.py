@@ -57,7 +57,7 @@ class TransformationData(Container):
         self._shares_amounts = shares_amounts
         self.splits = tuple(sizes)
         if "test" in sizes:
-            # scores are tested on sequences of observations that neither the method nor a classifier has seen
+            # scores are tested on sequences that neither the method nor a classifier has seen
             self.evaluation_splits = ("train", "test")
 
     def labelled(

@@ -40,7 +40,9 @@ class TransformingGrid(TransformationData):
 
     Splits are by the first frame with its moving factors at their first value: a fifth of these cells, by a hash of
     their number, begin the sequences of the test split. So train and test share no frame of the same transformation;
-    a cell that begins a test sequence may be passed by a training sequence of another transformation.
+    a cell that begins a test sequence may be passed by a training sequence of another transformation. Where most
+    factors move, nearly every frame of a test sequence is (98 to 99.9 % in the sets here): what is held out are
+    sequences, not images.
 
     Args:
         info: as ``grid_info`` makes it.

@@ -71,9 +71,10 @@ CARD = DatasetCard(
     files=(replace(shapes3d.FILE, folder=shapes3d.NAME),),
     notes=(
         "As the authors: every factor is drawn, then the moving one takes its values 0 … 7 (of 10 hues, 8 scales, 15 "
-        "orientations); the shape never moves, and all sequences of a batch move the same factor. They train on "
-        "five transformations and report four. They have no split; here a fifth of the first frames, by a hash, are "
-        "test. Hues can go around (`moved`); scale and orientation end at their last value."
+        "orientations); the shape never moves, and all sequences of a batch move the same factor. They train on five "
+        "transformations and report four. They have no split; here a fifth of the first frames, by a hash, are test: "
+        "no test sequence is trained on, but 98 % of test frames are, in sequences of another transformation. Hues can "
+        "go around (`moved`); scale and orientation end at their last value."
     ),
 )
 
