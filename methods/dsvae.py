@@ -83,11 +83,12 @@ CARD = MethodCard(
     "p(z_t|z_<t), and is not followed. It puts a LeakyReLU(0.2) on the static mean and log-variance against its own "
     "description; so does C-DSVAE's network (posterior=shared), while full and factorised on network=dcgan have plain "
     "linear heads. network=reimplementation has its pixels in [-1, 1], so its squared error counts four times; its "
-    "recurrent prior has one layer. "
+    "recurrent prior has one layer. grid=sizes shows how much of a split a small z_t owes to its size alone. "
     "A step at budget quick takes 0.07 s on one core on Sprites. "
     f"{SIZES_NOTE}",
     grids={
         "posteriors": ({"posterior": "full"}, {"posterior": "factorised"}, {"posterior": "shared"}),
+        "sizes": tuple({"posterior": "shared", "n_dynamic": n} for n in (4, 8, 32, 256)),
         "reimplementation": (
             REIMPLEMENTATION,
             {**REIMPLEMENTATION, "posterior": "factorised", "n_steps": 151_200},  # the trainer's own 500 epochs

@@ -66,8 +66,11 @@ CARD = MethodCard(
     "networks against the released sizes. Published scores are not reproduced yet.",
     source="Eqs. 3-7 of the paper without categories; networks, losses and optimisers of sergeytulyakov/mocogan, "
     "src/models.py (VideoGenerator, PatchImageDiscriminator, CategoricalVideoDiscriminator) and src/trainers.py.",
-    notes="No categories: the released default asks the video discriminator for the actions' labels, and its infogan "
-    "term for a category per video; both read what the others are not told. The released video discriminator needs 16 "
+    notes="No categories. The released script's options ask the video discriminator for the actions' labels "
+    "(use_categories) and the generator for a category that can be read off each video (use_infogan), which tells "
+    "them what the other methods are not told. Both are off by default there; what is then left of six categories is a "
+    "random one-hot input of the generator and outputs of the video discriminator that nothing trains, neither of "
+    "which is here. The released video discriminator needs 16 "
     "frames (16, 13, 10, 7, 4, 1 in time). For shorter videos its four strided layers have smaller kernels in time, "
     "so that 4 frames are left for the last: 2, 2, 2, 2 for 8 frames, 4, 4, 4, 3 for 15; this is the suite's choice. "
     "Longer ones leave several logits, as there. Initial weights are those of torch 0.2, which the authors' Dockerfile "
