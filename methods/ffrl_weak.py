@@ -73,8 +73,11 @@ class FFRLWeak(FlowFactors):
         return drawn.T.expand(self.n_moves, *drawn.T.shape), {"index_kl": index}
 
     def infer_amounts(self, x: Tensor) -> Tensor:
-        """q(k|x) at each step, (batch, time - 1, n_flows), of x (batch, time, *observation)."""
-        probability = self.index_logits(x).softmax(-1)
+        """q(k|x) at each step, (batch, time - 1, n_flows), of x (batch, time, *observation).
+
+        It is read off the first ``n_moves`` moves, as in training.
+        """
+        probability = self.index_logits(x[:, : self.n_moves + 1]).softmax(-1)
         return probability[:, None].expand(-1, x.shape[1] - 1, -1)
 
     def released_initial(self, squares: Tensor, shares: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ VARIANTS = [
                 {"n_probes": 0},
             ],
         ),
-        (FFRLWeak, FFRLWeakConfig, SMALL, [{}, {"n_flows": 3}]),
+        (FFRLWeak, FFRLWeakConfig, SMALL, [{}, {"n_flows": 3}, {"n_moves": 2}]),
         (PoFlow, PoFlowConfig, SMALL, [{}]),
         (STA, STAConfig, SMALL_STA, [{}, {"control": "single"}, {"spike": False}, {"slab": False}, {"n_flows": 3}]),
     )
@@ -77,7 +77,7 @@ def test_every_option_trains_all_its_parameters(cls, config, options, objective)
     assert idle == []
     with torch.inference_mode():
         x = batch().x
-        amounts = method.infer_amounts(x) if hasattr(method, "infer_amounts") and "n_moves" not in options else None
+        amounts = method.infer_amounts(x) if hasattr(method, "infer_amounts") else None
         amounts = torch.ones(6, 5, method.n_flows) if amounts is None else amounts
         moved = method.transform(x[:, 0], amounts)
     assert moved.shape == (6, amounts.shape[1] + 1, 1, 8, 8)
