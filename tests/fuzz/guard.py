@@ -24,7 +24,8 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 
 SOAK = int(os.environ.get("BENCH_FUZZ", "0"))
-SECONDS = 10.0  # for one input; most take a millisecond
+SECONDS = 10.0  # of processor time for one input; most take a millisecond
+HOPELESS = 600.0  # seconds on the wall after which a call is taken to hang, however busy the machine
 GROWTH = 300 << 20  # bytes that one small input may add to the peak of the process
 LONGEST_LINE = 1_000
 
@@ -93,7 +94,7 @@ def outcome(
     """
     tally = TALLIES.setdefault(reader, Tally())
     tally.inputs += 1
-    before, peak, started = _listing(folder), _peak(), time.perf_counter()
+    before, peak, started = _listing(folder), _peak(), time.process_time()
     try:
         with _watched(writes):
             result = call()
@@ -102,7 +103,7 @@ def outcome(
         result = str(error) if typed else check_line(str(error))
     except Exception as error:
         raise Broken(f"{reader}: {type(error).__name__}: {error!s:.300}") from error
-    spent, growth = time.perf_counter() - started, _peak() - peak
+    spent, growth = time.process_time() - started, _peak() - peak
     tally.seconds += spent
     tally.slowest, tally.growth = max(tally.slowest, spent), max(tally.growth, growth)
     if growth > GROWTH:
@@ -126,19 +127,19 @@ def _watched(writes: bool) -> Iterator[None]:
     def late(*_: object) -> None:
         raise Broken(f"still busy after {SECONDS:g} s")
 
-    old = signal.signal(signal.SIGALRM, late)
+    old = signal.signal(signal.SIGPROF, late)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         _audit.start(writes)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)  # a loop in C hears no signal
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        faulthandler.dump_traceback_later(HOPELESS, exit=True, file=sys.__stderr__)  # a loop in C hears no signal
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             _audit.stop()
-            signal.signal(signal.SIGALRM, old)
+            signal.signal(signal.SIGPROF, old)
             if said:
                 raise Broken(f"warned: {said[0].category.__name__}: {said[0].message}")
             if _audit.seen:
