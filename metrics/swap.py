@@ -8,7 +8,7 @@ for Acc as agreement; DBSE (Berman et al., ICML 2024) for judging the other side
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from metrics.registry import MetricCard, Output, register_metric
 
 CONDITIONS = ("fixed_dynamic", "fixed_static", "fixed_dynamic,swapped", "fixed_static,swapped")
 SMALLER = "fixed_static,smaller"
+DROPPED = ",legacy_drop_last"
+RELEASED_BATCH = 128  # sequences that the released script judges at once
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,16 @@ class JudgedHead:
 
 
 def swap_with_details(
-    judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic", is_smaller: bool = False
+    judged: Mapping[str, Sequence[JudgedHead]],
+    *,
+    condition: str = "fixed_dynamic",
+    is_smaller: bool = False,
+    legacy_drop_last: bool = False,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The scores of ``swap``, and those of each head and each pass."""
     if condition not in judged:
         raise ValueError(f"swap: nothing was judged as {condition}; without an encoder there are no codes to exchange")
-    heads = judged[condition]
+    heads = [whole_batches(head) for head in judged[condition]] if legacy_drop_last else judged[condition]
     kept = _of_one_size([head for head in heads if head.is_kept], is_smaller)
     other = [head for head in heads if not head.is_kept]
     if not kept:
@@ -81,6 +87,8 @@ def swap_with_details(
             "sequence (swapped). /acc against labels, /acc_agree against the judge on the real input; IS and entropies "
             "as in `judge`. Means over the judge's heads of the kept side that have as many classes as its first one; "
             "[smaller]: over those with fewer (SM-MNIST: single digits in place of pairs). "
+            "[legacy_drop_last]: without the last incomplete batch of 128, as the released script (2,560 of Sprites' "
+            "2,664 sequences). "
             "IS = exp(/h_y - /h_y_given_x) holds for each head (in the row's details). /leak is Cohen's κ between what "
             "the judge sees of the side that was drawn anew and what it was before: 0 is chance, 1 says that nothing "
             "was exchanged"
@@ -90,6 +98,7 @@ def swap_with_details(
         variants={
             **{name: {"condition": name} for name in CONDITIONS},
             SMALLER: {"condition": "fixed_static", "is_smaller": True},
+            **{name + DROPPED: {"condition": name, "legacy_drop_last": True} for name in CONDITIONS[:2]},
         },
         defaults=CONDITIONS,
         outputs={
@@ -119,7 +128,11 @@ def swap_with_details(
     ),
 )  # fmt: skip
 def swap(
-    judged: Mapping[str, Sequence[JudgedHead]], *, condition: str = "fixed_dynamic", is_smaller: bool = False
+    judged: Mapping[str, Sequence[JudgedHead]],
+    *,
+    condition: str = "fixed_dynamic",
+    is_smaller: bool = False,
+    legacy_drop_last: bool = False,
 ) -> dict[str, float]:
     """Scores of one condition, means over passes and over the heads of the kept side.
 
@@ -127,6 +140,7 @@ def swap(
         judged: condition → what each head of the judge sees.
         condition: one of ``CONDITIONS``.
         is_smaller: score the kept heads with fewer classes than the first one, in place of those with as many.
+        legacy_drop_last: leave out the sequences after the last whole batch of 128.
 
     Returns:
         "swap/acc" (where labels are known), "/acc_agree", "/is", "/h_y_given_x", "/h_y" of the kept side; "/other_acc"
@@ -135,7 +149,25 @@ def swap(
     Raises:
         ValueError: nothing was judged under this condition, or probabilities that are none.
     """
-    return swap_with_details(judged, condition=condition, is_smaller=is_smaller)[0]
+    return swap_with_details(judged, condition=condition, is_smaller=is_smaller, legacy_drop_last=legacy_drop_last)[0]
+
+
+def whole_batches(head: JudgedHead, size: int = RELEASED_BATCH) -> JudgedHead:
+    """The head without the sequences after the last whole batch.
+
+    Raises:
+        ValueError: there is no whole batch.
+    """
+    n = len(head.probs_real) // size * size
+    if not n:
+        raise ValueError(f"swap: legacy_drop_last needs {size} sequences, got {len(head.probs_real)}")
+    return replace(
+        head,
+        probs_generated=head.probs_generated[:, :n],
+        probs_real=head.probs_real[:n],
+        labels=None if head.labels is None else head.labels[:n],
+        donor_labels=None if head.donor_labels is None else head.donor_labels[:, :n],
+    )
 
 
 def kappa(found: np.ndarray, labels: np.ndarray, n_classes: int) -> float:

@@ -129,6 +129,17 @@ def test_heads_and_passes_are_averaged_and_kept():
     assert not {"swap/leak", "swap/other_acc"} & found.keys()
 
 
+def test_the_released_script_leaves_out_the_last_incomplete_batch():
+    seen = np.where(np.arange(900) < 896, ACTION, (ACTION + 1) % 9)  # wrong in the 4 after 7 batches of 128 alone
+    judged = {"fixed_dynamic": [JudgedHead("action", True, one_hot(seen, 9)[None], one_hot(ACTION, 9), ACTION)]}
+    values = score({"judged": judged}, ["swap[fixed_dynamic]", "swap[fixed_dynamic,legacy_drop_last]"]).values
+    assert values["swap[fixed_dynamic]/acc"]["value"] == pytest.approx(896 / 900)
+    assert values["swap[fixed_dynamic,legacy_drop_last]/acc"]["value"] == 1
+    few = {"fixed_dynamic": [JudgedHead("action", True, one_hot(ACTION, 9)[None, :99], one_hot(ACTION, 9)[:99])]}
+    with pytest.raises(ValueError, match="legacy_drop_last needs 128 sequences, got 99"):
+        swap(few, legacy_drop_last=True)
+
+
 def test_without_labels_the_reference_is_what_the_judge_sees_in_it():
     judged = {"fixed_dynamic": [JudgedHead("action", True, one_hot(ACTION, 9)[None], one_hot(ACTION, 9))]}
     found = swap(judged)

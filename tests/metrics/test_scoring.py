@@ -47,9 +47,9 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     evidence |= {"embeddings": CODES[:10], "speakers": np.array(head)}
     vectors = Vectors({"static": CODES[:10], "dynamic": -CODES[:10]}, np.array(head))
     evidence |= {"vectors": dict.fromkeys(("utterance", "segment"), vectors)}
-    heads = [JudgedHead(str(k), k, np.stack([probs] * 2), probs, np.array(head), np.array([head] * 2)) for k in (1, 0)]
-    three = np.eye(3)[head]
-    first = JudgedHead("three", True, np.stack([three] * 2), three, np.array(head), np.array([head] * 2))
+    many = np.tile(head, 13)  # as many as the released script's batch
+    heads = [JudgedHead(str(k), k, np.eye(2)[[many] * 2], np.eye(2)[many], many, np.array([many] * 2)) for k in (1, 0)]
+    first = JudgedHead("three", True, np.eye(3)[[many] * 2], np.eye(3)[many], many, np.array([many] * 2))
     evidence |= {"judged": dict.fromkeys(CONDITIONS, (first, *heads))}
     rollouts = Rollouts(("a", "b"), np.ones((2, 3, 4)), np.full((2, 3, 4), 2.0), np.ones((2, 3, 4)))
     evidence |= {f"rollouts{kind}": rollouts for kind in ("", "_inferred", "_unseen", "_switching", "_superposing")}
