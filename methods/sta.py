@@ -41,6 +41,7 @@ from methods.speeds import (
 )
 
 Control = Literal["double", "single"]
+PDE = Literal["hj", "none"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class STAConfig(FlowConfig):
         pair_width: channels of the networks that infer speeds.
         cooling, least_temperature: of the relaxed spikes, exp(-cooling · share of training).
         prior: "diffused" or "fixed".
+        pde: "hj": potentials shall obey the Hamilton-Jacobi equation and its initial condition, or "none".
     """
 
     n_steps: int = 90_000
@@ -71,10 +73,12 @@ class STAConfig(FlowConfig):
     cooling: float = 2.7
     least_temperature: float = 0.05
     prior: Prior = "diffused"
+    pde: PDE = "hj"
 
     def __post_init__(self) -> None:
         self.check("sta")
         check_one_of("sta", self, "control", get_args(Control))
+        check_one_of("sta", self, "pde", get_args(PDE))
         check_one_of("sta", self, "prior", get_args(Prior))
         check_at_least("sta", self, 0, "n_flows", "slab_after", "cooling")
         check_at_least("sta", self, 1, "pair_width")
@@ -126,7 +130,7 @@ CARD = MethodCard(
     f"{OUT_OF_SEQUENCE}",
     grids={
         "control": ({"control": "double"}, {"control": "single"}),
-        "ablation": ({"spike": False}, {"slab": False}, {}),
+        "ablation": ({"spike": False}, {"slab": False}, {"pde": "none"}, {"prior": "fixed"}, {"control": "single"}, {}),
     },
 )
 
@@ -210,7 +214,8 @@ class STA(FlowMethod):
         """``nll``, ``kl``, ``continuity`` and, where clean, ``spike_kl`` and ``slab_kl`` in nats per sequence.
 
         ``hamilton_jacobi`` and ``divergence`` are squared residuals summed over time, ``initial`` the condition at
-        time 0; ``on_rate`` is the mean on-probability and is not minimised.
+        time 0 (without the equation, neither it nor its condition); ``on_rate`` is the mean on-probability and is not
+        minimised.
         """
         x = batch.x[:, : self.n_moves + 1]
         speeds = self.speeds(x)
@@ -291,7 +296,11 @@ class STA(FlowMethod):
                 divergences.append((shares * (divergence**2).mean(-1)).sum())
         terms = {"continuity": continuity, "hamilton_jacobi": residuals, "divergence": divergences}
         summed = {name: torch.stack(values).sum() for name, values in terms.items()}
-        return torch.stack(path, dim=1), {**summed, "initial": self.initial_condition(z, gates[:, 0, 0].T)}
+        if config.pde == "none":
+            del summed["hamilton_jacobi"]
+        else:
+            summed["initial"] = self.initial_condition(z, gates[:, 0, 0].T)
+        return torch.stack(path, dim=1), summed
 
     def initial_condition(self, z: Tensor, gate: Tensor) -> Tensor:
         """‖∇u‖² at time 0, shape (), of all flows; as released, a mean over latents of the last one, times its gate."""

@@ -60,7 +60,21 @@ VARIANTS = [
         ),
         (FFRLWeak, FFRLWeakConfig, SMALL, [{}, {"n_flows": 3}, {"n_moves": 2}]),
         (PoFlow, PoFlowConfig, SMALL, [{}]),
-        (STA, STAConfig, SMALL_STA, [{}, {"control": "single"}, {"spike": False}, {"slab": False}, {"n_flows": 3}]),
+        (
+            STA,
+            STAConfig,
+            SMALL_STA,
+            [
+                {},
+                {"control": "single"},
+                {"spike": False},
+                {"slab": False},
+                {"pde": "none"},
+                {"prior": "fixed"},
+                {"n_moves": 2},
+                {"n_flows": 3},
+            ],
+        ),
     )
     for options in [{**small, **one} for one in every]
 ]
@@ -81,6 +95,33 @@ def test_every_option_trains_all_its_parameters(cls, config, options, objective)
         amounts = torch.ones(6, 5, method.n_flows) if amounts is None else amounts
         moved = method.transform(x[:, 0], amounts)
     assert moved.shape == (6, amounts.shape[1] + 1, 1, 8, 8)
+
+
+HJ = {"hamilton_jacobi", "initial"}
+
+
+@pytest.mark.parametrize("objective", ["released", "clean"])
+@pytest.mark.parametrize(
+    ("cls", "config", "small", "options", "changed"),
+    [
+        (FFRL, FFRLConfig, SMALL, {"pde": "none"}, HJ),
+        (FFRL, FFRLConfig, SMALL, {"pde": "wave"}, {*HJ, "wave"}),
+        (FFRL, FFRLConfig, SMALL, {"force": False}, HJ),
+        (FFRL, FFRLConfig, SMALL, {"prior": "fixed"}, {"continuity"}),
+        (STA, STAConfig, SMALL_STA, {"pde": "none"}, HJ),
+        (STA, STAConfig, SMALL_STA, {"prior": "fixed"}, {"continuity"}),
+    ],
+)
+def test_an_ablation_changes_the_terms_it_names_and_no_others(cls, config, small, options, changed, objective):
+    whole, ablated = (
+        build(cls, config(objective=objective, **small, **one)).losses(batch(), torch.Generator().manual_seed(0))
+        for one in ({}, options)
+    )
+    differ = {name for name in {*whole, *ablated} - {"loss"} if whole.get(name) != ablated.get(name)}
+    assert differ == changed
+    if options == {"pde": "none"}:
+        assert not HJ & ablated.keys()
+        assert ablated["loss"].item() == pytest.approx((whole["loss"] - sum(whole[name] for name in HJ)).item())
 
 
 def test_moves_follow_the_gradients_at_their_times_and_add_up():
