@@ -162,6 +162,9 @@ def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str])
         return f"{metric.id} needs {', '.join(f'{need}@{metric.part}' for need in missing)}"
     if missing and metric.card.scope == "cell":
         return f"{metric.id} compares trainings of several seeds; `bench run --metrics {metric.name}` computes it"
+    if metric.factors == "discrete" and continuous:
+        are = "is" if len(continuous) == 1 else "are"
+        return f"{metric.id} needs discrete factors; {', '.join(continuous)} {are} continuous"
     if missing:
         wanted = ", ".join(need.replace("|", " or ") for need in missing)
         pooled = f"{metric.name}[pool]"
@@ -169,9 +172,6 @@ def unmet(metric: Metric, available: Collection[str], continuous: Sequence[str])
         if set(INTERVENTIONS) & set("|".join(missing).split("|")) and "pool" in metric.card.variants:
             instead = f"; {pooled} works on labelled rows"
         return f"{metric.id} needs {wanted}{instead}"
-    if metric.factors == "discrete" and continuous:
-        are = "is" if len(continuous) == 1 else "are"
-        return f"{metric.id} needs discrete factors; {', '.join(continuous)} {are} continuous"
     return None
 
 

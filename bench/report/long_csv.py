@@ -31,7 +31,8 @@ def to_csv(tables: Iterable[Table]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        keys = in_table_order([*(c.key for c in table.columns), *table.hidden])
+        unscored = (key for keys, _ in table.unscored for key in keys)
+        keys = in_table_order([*(c.key for c in table.columns), *table.hidden, *unscored])
         for line in table.lines:
             for key in keys or [""]:
                 entry = _identity(table, line) | _numbers(line, key) | cost_columns(line.cell)

@@ -121,7 +121,8 @@ def _text_notes(table: Table, width: int) -> list[str]:
 
 
 def _shared_notes(table: Table) -> list[str]:
-    notes = [f"skipped: {label}: {reason}" for label, reason in table.skipped]
+    notes = [f"no method has {', '.join(keys)}: {why}" for keys, why in table.unscored]
+    notes += [f"skipped: {label}: {reason}" for label, reason in table.skipped]
     notes += [f"only in the CSV: {', '.join(table.hidden)}"] if table.hidden else []
     return notes + [f"{label}: {text}" for label, text in table.settings]
 

@@ -59,6 +59,7 @@ class Table:
         settings: (label, parameters) of each line.
         footnotes: (letter, text).
         hidden: metric keys that rows hold and ``columns`` leave out.
+        unscored: (keys, why) of the metrics that no line has a number of; they have no column.
     """
 
     group: Group
@@ -69,6 +70,7 @@ class Table:
     footnotes: tuple[tuple[str, str], ...]
     skipped: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...]
+    unscored: tuple[tuple[tuple[str, ...], str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -118,8 +120,12 @@ def table_of(group: Group, metrics: Sequence[str] | None = None) -> Table:
     """The table of one group; ``metrics`` as for ``tables``."""
     held = in_table_order(group.metrics)
     wanted = [key for key in held if not is_secondary(key)] if metrics is None else [k for k in metrics if k in held]
-    columns = tuple(column(key) for key in wanted)
     ran = [cell for cell in group.cells if cell.done or cell.lost]
+    unscored: dict[str, list[str]] = {}
+    if metrics is None:
+        unscored = _unscored(wanted, ran)
+        wanted = [key for key in wanted if not any(key in keys for keys in unscored.values())]
+    columns = tuple(column(key) for key in wanted)
     lines = [Line(group.cell_label(cell), cell, {key: cell.score(key) for key in wanted}) for cell in ran]
     best = {c.key: best_line(lines, c) for c in columns}
     marks, footnotes = _footnotes(lines)
@@ -135,8 +141,23 @@ def table_of(group: Group, metrics: Sequence[str] | None = None) -> Table:
         tuple((line.label, _settings(line.cell)) for line in lines),
         tuple(footnotes),
         tuple(_skipped(group)),
-        tuple(key for key in held if key not in wanted),
+        tuple(key for key in held if (metrics is not None and key not in wanted) or is_secondary(key)),
+        tuple((tuple(keys), why) for why, keys in unscored.items()),
     )
+
+
+def _unscored(wanted: Sequence[str], cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Why no cell has a number → the keys it concerns: a data set of continuous factors, say, has no classes."""
+    found: dict[str, list[str]] = {}
+    for key in wanted:
+        scores = [cell.score(key) for cell in cells]
+        if all(score.estimate is None for score in scores) and any(score.missing for score in scores):
+            name = key.partition("/")[0]  # reasons begin with it, and would all differ
+            reasons = dict.fromkeys(
+                shorten(why.removeprefix(f"{name} ")) for score in scores for _, why in score.missing
+            )
+            found.setdefault("; ".join(reasons), []).append(key)
+    return found
 
 
 def best_line(lines: Sequence[Line], of: Column) -> Line | None:

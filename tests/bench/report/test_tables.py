@@ -8,7 +8,7 @@ import pytest
 from synthetic_rows import row, seeds, study
 
 from bench.report.leaderboard import write
-from bench.report.long_csv import COLUMNS
+from bench.report.long_csv import COLUMNS, to_csv
 from bench.report.render import render
 from bench.report.tables import tables
 
@@ -116,6 +116,21 @@ def test_a_missing_score_has_a_footnote_with_its_reason():
     text = render(tables(rows), "text")
     assert "0.500; 0.600 [a]" in text
     assert "[a] 1/3 without a score: factor 0 is constant" in text
+
+
+@pytest.mark.parametrize("form", ["text", "md", "latex"])
+def test_a_metric_that_nobody_has_is_a_line_and_no_column(form):
+    why = {key: (None, f"{key} needs discrete factors") for key in ("mig[hist20]", "modularity[hist20]")}
+    rows = [row(name, s, {"mcc[spearman]": 0.5, **why}) for name in ("vae", "slowvae") for s in range(3)]
+    (found,) = tables(rows)
+    assert [c.key for c in found.columns] == ["mcc[spearman]"]
+    assert found.unscored == ((("mig[hist20]", "modularity[hist20]"), "needs discrete factors"),)
+    assert "needs discrete factors" in render([found], form)
+    assert "mig[hist20]" in to_csv([found])
+    # asked for by name it is shown; one number, even of a reference point, makes it a column
+    assert [c.key for c in tables(rows, metrics=["mig[hist20]"])[0].columns] == ["mig[hist20]"]
+    (more,) = tables([*rows, row("pca", 0, {"mig[hist20]": 0.1})])
+    assert [c.key for c in more.columns] == ["mcc[spearman]", "mig[hist20]"]
 
 
 def test_skipped_runs_are_named_under_the_table_and_not_in_it():
