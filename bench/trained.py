@@ -24,10 +24,10 @@ N_CODES = 1_000  # evaluation rows whose codes say where a latent usually is
 
 
 class NotTraversable(UsageError):
-    """The run's frames cannot be had; the message says what is missing.
+    """The run's frames or codes cannot be had; the message says what is missing.
 
     Attributes:
-        can_be_made: a checkpoint is all that is missing.
+        can_be_made: files of the run, which training it again would leave, are all that is missing.
     """
 
     def __init__(self, message: str, can_be_made: bool = False) -> None:
@@ -133,8 +133,8 @@ def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, 
     spec = RunSpec.from_dict(row["spec"])
     path = Store(folders.results).artifacts(spec.hash) / "codes.h5"
     if not path.exists():
-        raise UsageError(
-            f"{path} is not there; codes stay on the machine that trained, unless `bench merge --artifacts`"
+        raise NotTraversable(
+            f"{path} is not there; codes stay on the machine that trained, unless `bench merge --artifacts`", True
         )
     try:
         with h5py.File(path, "r") as file:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import data_root_option
+from bench.cli.options import data_root_option, medium_option
 from bench.registry import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ FORMATS = {"text": "to_text", "md": "to_markdown", "csv": "to_csv"}
 @click.argument("what", metavar="[DATASETS or FILES]...", nargs=-1)
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
 @click.option("--output", "-o", metavar="FILE", help="Write the numbers to a file instead of printing.")
-@click.option("--figures", metavar="DIR", help="Draw histograms with the fitted laws there: PNG, SVG and PDF.")
+@click.option("--figures", metavar="DIR", help="Draw histograms with the fitted laws there.")
+@medium_option
 @click.option("--by-category", is_flag=True, help="One more row for every kind of object that the data name.")
 @click.option("--budget", default="quick", show_default=True, help="How many tracks of kitti_masks are generated.")
 @data_root_option
@@ -52,12 +53,14 @@ def command(
         raise UsageError(f"--figures {figures}: is a file, wanted a folder")
     folders = Folders.from_environment(data=data_root)
     try:
-        found = [one for text in what or ("natural_sprites,kitti_masks",) for one in _increments(text, budget, folders)]
+        found = [
+            one for text in what or ("natural_sprites,kitti_masks",) for one in increments_of(text, budget, folders)
+        ]
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
     if by_category and all(one.categories is None for one in found):
         raise UsageError("--by-category: none of these data say what their objects are; leave it out")
-    motions = [motion for one in found for motion in _motions(one, by_category)]
+    motions = [motion for one in found for motion in motions_of(one, by_category)]
     text = getattr(report, FORMATS[form])(motions)
     if output is None:
         sys.stdout.write(text)
@@ -69,7 +72,7 @@ def command(
     return 0
 
 
-def _increments(text: str, budget: str, folders: Any) -> list[Increments]:
+def increments_of(text: str, budget: str, folders: Any) -> list[Increments]:
     """What one argument names: a file, or data sets with parameters."""
     from bench import increments, registry, selection
 
@@ -84,7 +87,7 @@ def _increments(text: str, budget: str, folders: Any) -> list[Increments]:
     return found
 
 
-def _motions(of: Increments, by_category: bool) -> list[Motion]:
+def motions_of(of: Increments, by_category: bool) -> list[Motion]:
     """The statistics of all steps, then those of each category with enough of them."""
     import numpy as np
 

@@ -57,6 +57,26 @@ def picture_path(text: str, *more: str) -> Path:
     return path
 
 
+def _print_for(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Figures of this command are made for the medium."""
+    from bench.report.style import printed_for
+
+    context.with_resource(printed_for(value))
+
+
+medium_option = click.option(
+    "--for", "medium", type=click.Choice(["paper", "paper-wide"]), callback=_print_for, expose_value=False,
+    help="Vector PDF as wide as one column (3.3 in) or both (6.9 in), 8 point type, the caption in a .txt beside it.",
+)  # fmt: skip
+
+
+def figures_folder(results: str | Path, output: str | None) -> Path:
+    """The folder asked for, or the store's own for figures of the medium."""
+    from bench.report.style import folder
+
+    return Path(output) if output else Path(results) / "figures" / folder()
+
+
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--methods``, ``--datasets`` and ``--budget`` to choose among stored rows by name."""
     for option in (

@@ -14,25 +14,26 @@ from bench.cli.options import data_root_option, results_option
 from bench.registry import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from bench.report.papers import Paper, PaperTable
+    from bench.report.papers import Paper, PaperFigure, PaperTable
 
 
 @click.group("paper")
 def command() -> None:
-    """Published tables beside ours: what they hold, how ours compare, and the grid that fills them.
+    """Published tables beside ours: what they hold, how ours compare, and the grid that fills them; figures too.
 
     \b
     Examples:
       bench paper list
       bench paper show cdsvae:1
       bench paper run cdsvae:1 --budget quick
+      bench paper run cdsvae:fig3 --seeds 1
       bench paper show my_paper.csv:2
     """
 
 
 @command.command("list")
 def list_() -> int:
-    """Every table that can be regenerated, with how many published numbers are known for it."""
+    """Every table and figure that can be regenerated; of tables, how many published numbers are known."""
     from bench.report.papers import papers
 
     for paper in papers().values():
@@ -40,6 +41,9 @@ def list_() -> int:
         for table in paper.tables:
             known = f"{len(table.published)} published numbers" if table.published else "published numbers not obtained"
             click.echo(f"  {paper.name + ':' + table.id:<28} {table.title} ({known})")
+        for figure in paper.figures:
+            name = f"{paper.name}:{figure.id}"
+            click.echo(f"  {name:<28} {figure.title} ({figure.place}; `bench plot {name}`)")
     return 0
 
 
@@ -59,7 +63,7 @@ def show(name: str, form: str, budget: str | None, output: str | None, results: 
 
     paper, tables = _find(name)
     groups = _groups(results, budget)
-    text = "\n".join(render(paper, table, compare(table, groups, _resolve, _direction), form) for table in tables)
+    text = "\n".join(render(paper, table, compare(table, groups, resolve, direction), form) for table in tables)
     if output is None:
         sys.stdout.write(text)
         return 0
@@ -71,7 +75,7 @@ def show(name: str, form: str, budget: str | None, output: str | None, results: 
 
 
 @command.command("run")
-@click.argument("name", metavar="PAPER:TABLE")
+@click.argument("name", metavar="PAPER:TABLE|FIGURE")
 @click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or paper.")
 @click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="3 means seeds 0, 1, 2.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, or cuda:0,cuda:1,…")
@@ -81,51 +85,73 @@ def show(name: str, form: str, budget: str | None, output: str | None, results: 
 @data_root_option
 @click.pass_context
 def run(context: click.Context, name: str, dry_run: bool, **asked: Any) -> int:
-    """Train what the table still lacks, then show it. Rows that are stored are not trained again."""
+    """Train what the table still lacks, then show it. Rows that are stored are not trained again.
+
+    Of a figure, train what `bench plot PAPER:FIGURE` draws.
+    """
     from bench.cli.run import command as bench_run
     from bench.report.paper_tables import compare, render
 
+    def train(of: PaperTable | PaperFigure, keys: Sequence[str]) -> int:
+        methods, datasets = (
+            ",".join(dict.fromkeys(ours for _, ours in names if ours)) for names in (of.methods, of.datasets)
+        )
+        if not methods or not datasets:
+            raise UsageError(
+                f"{paper.name}:{of.id}: this suite has none of its {'data sets' if methods else 'methods'}"
+            )
+        metrics = ",".join(dict.fromkeys(key.partition("/")[0] for key in keys)) or None
+        return int(context.invoke(
+            bench_run, methods=methods, datasets=datasets, metrics=metrics, dry_run=dry_run, figures=False, **asked
+        ))  # fmt: skip
+
+    paper = find_paper(name.partition(":")[0])
+    figure = paper.figure(name.partition(":")[2])
+    if figure is not None:
+        if figure.draw == "statistics":
+            raise UsageError(f"{name} needs no runs; `bench plot {name}` draws it")
+        code = train(figure, [metric.key for _, table in figure.lines for metric in table.metrics])
+        if not dry_run:
+            click.echo(f"bench: `bench plot {name}` draws it", err=True)
+        return code
     paper, tables = _find(name)
     code = 0
     for table in tables:
-        methods = ",".join(dict.fromkeys(ours for _, ours in table.methods if ours))
-        datasets = ",".join(dict.fromkeys(ours for _, ours in table.datasets if ours))
-        if not methods or not datasets:
-            raise UsageError(
-                f"{paper.name}:{table.id}: this suite has none of its {'data sets' if methods else 'methods'}"
-            )
-        metrics = ",".join(dict.fromkeys(metric.key.partition("/")[0] for metric in table.metrics))
-        code = max(code, context.invoke(
-            bench_run, methods=methods, datasets=datasets, metrics=metrics, dry_run=dry_run, figures=False, **asked
-        ))  # fmt: skip
+        code = max(code, train(table, [metric.key for metric in table.metrics]))
         if not dry_run:
             groups = _groups(asked["results"], asked["budget"])
-            sys.stdout.write(render(paper, table, compare(table, groups, _resolve, _direction), "text"))
+            sys.stdout.write(render(paper, table, compare(table, groups, resolve, direction), "text"))
     return code
+
+
+def find_paper(head: str) -> Paper:
+    """The paper of that name, or of that CSV or TOML file."""
+    from bench.report.papers import BadPaper, from_csv, papers, read_paper
+
+    try:
+        if head.endswith((".csv", ".toml")):
+            return from_csv(Path(head)) if head.endswith(".csv") else read_paper(Path(head))
+        known = papers()
+        if head in known:
+            return known[head]
+    except (BadPaper, OSError) as error:
+        raise UsageError(str(error)) from None
+    raise UsageError(
+        f"unknown paper '{head}'.{did_you_mean(head, known)} `bench paper list` shows all; "
+        "a CSV of your own is named by its file"
+    )
 
 
 def _find(name: str) -> tuple[Paper, Sequence[PaperTable]]:
     """The paper and its tables that ``PAPER:TABLE`` names."""
-    from bench.report.papers import BadPaper, from_csv, papers, read_paper
-
-    known = papers()
     head, colon, table_id = name.partition(":")
-    try:
-        if head.endswith((".csv", ".toml")):
-            paper = from_csv(Path(head)) if head.endswith(".csv") else read_paper(Path(head))
-        elif head in known:
-            paper = known[head]
-        else:
-            raise UsageError(
-                f"unknown paper '{head}'.{did_you_mean(head, known)} `bench paper list` shows all; "
-                "a CSV of your own is named by its file"
-            )
-    except (BadPaper, OSError) as error:
-        raise UsageError(str(error)) from None
+    paper = find_paper(head)
     if not colon:
         return paper, paper.tables
     table = paper.table(table_id)
     if table is None:
+        if paper.figure(table_id) is not None:
+            raise UsageError(f"{name} is a figure; `bench plot {name}` draws it")
         ids = [one.id for one in paper.tables]
         raise UsageError(f"{head} has no table '{table_id}'.{did_you_mean(table_id, ids)} It has {', '.join(ids)}")
     return paper, [table]
@@ -140,7 +166,7 @@ def _groups(results: str, budget: str | None) -> list[Any]:
     return groups(rows, defaults_of)
 
 
-def _resolve(text: str, budget: str) -> list[tuple[str, Mapping[str, Any]]]:
+def resolve(text: str, budget: str) -> list[tuple[str, Mapping[str, Any]]]:
     import dataclasses
 
     from bench.grid import resolved_methods
@@ -148,7 +174,7 @@ def _resolve(text: str, budget: str) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, dataclasses.asdict(config)) for name, config in resolved_methods(text, budget, "paper table")]
 
 
-def _direction(key: str) -> bool | None:
+def direction(key: str) -> bool | None:
     from metrics.registry import UnknownMetric, output_of
 
     try:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bench.cli.completion import list_of, runs
-from bench.cli.options import data_root_option, filters, results_option, stored_rows
+from bench.cli.options import data_root_option, figures_folder, filters, medium_option, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.report.papers import Paper, PaperFigure
 
 OF_ROWS = ("scores", "curves", "correlation", "information", "all")
 OF_A_RUN = ("codes", "sources", "swaps")
-N_IMAGES = 6  # beside their codes
+
+
+def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes a kind of figure, or a paper's figure once its paper's name has been typed."""
+    from bench.report.papers import papers
+
+    names = [*OF_ROWS, *OF_A_RUN]
+    names += [f"{paper.name}:{figure.id}" for paper in papers().values() for figure in paper.figures]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 @click.command("plot")
-@click.argument("kind", type=click.Choice([*OF_ROWS, *OF_A_RUN]), default="all")
+@click.argument("kind", metavar="[KIND|PAPER:FIGURE]", default="all", shell_complete=_kinds)
 @click.argument("run", metavar="[RUN]", required=False, shell_complete=runs)
 @click.option("--output", "-o", metavar="DIR", help="Folder for the pictures. [default: RESULTS/figures]")
+@medium_option
 @click.option(
     "--metrics", metavar="KEYS", help="With scores: only these panels: mcc[spearman],mig[hist20]",
     shell_complete=list_of("keys"),
@@ -38,23 +52,36 @@ def command(
     datasets: str | None,
     budget: str | None,
 ) -> int:
-    """Draw stored rows: scores by method, learning curves, latent–factor correlations; PNG, SVG and PDF.
+    """Draw stored rows, one run, or a figure of a paper; PNG, SVG and PDF.
 
-    `information` draws the curves of the mutual information that methods of sequences log. Three kinds draw one RUN,
-    named as for `bench traverse`: codes (bars beside images and reconstructions), sources (|correlation| of |factors|
-    and |codes|) and swaps (the content of some sequences with the motion of others: PNG, and GIF of images).
+    \b
+    KIND of stored rows:
+      scores        seeds and intervals by method
+      curves        terms of the loss, and scores on the way
+      correlation   factors and latents, the pairs behind the MCC
+      information   mutual information that methods of sequences log
+      all           all of these but information (the default)
+    KIND of one RUN, named as for `bench traverse`:
+      codes         bars beside images and reconstructions
+      sources       |correlation| of |factors| and |codes|
+      swaps         the content of some sequences with the motion of others; a GIF too
+    PAPER:FIGURE, as `bench paper list` names them, draws ours.
 
     \b
     Examples:
-      bench plot scores --datasets natural_sprites
+      bench plot scores --datasets natural_sprites --for paper
       bench plot codes vsc/smiley/0
-      bench plot swaps cdsvae/sprites/0
+      bench plot cdsvae:fig3
     """
+    if kind not in (*OF_ROWS, *OF_A_RUN):
+        if run is not None or metrics is not None:
+            raise UsageError(f"`bench plot {kind}` takes no {'RUN' if run is not None else '--metrics'}")
+        return _draw_paper(kind, output, results, data_root, methods, datasets, budget)
     if kind in OF_A_RUN:
         choices = {"--methods": methods, "--datasets": datasets, "--budget": budget, "--metrics": metrics}
         _check_run(kind, run, [name for name, value in choices.items() if value is not None])
         assert run is not None
-        for path in _draw_run(kind, run, output, results, data_root):
+        for path in _draw_run(kind, run, figures_folder(results, output), results, data_root):
             click.echo(str(path))
         return 0
     if run is not None:
@@ -72,7 +99,7 @@ def command(
     for key in keys or ():
         if key not in held:
             raise UsageError(f"--metrics: no row holds '{key}'.{did_you_mean(key, held)} Rows hold {', '.join(held)}")
-    folder = Path(output) if output else Path(results) / "figures"
+    folder = figures_folder(results, output)
     made: list[Path] = []
     for group in groups(rows, defaults_of):
         made += _draw(group, kind, folder / group.slug, keys)
@@ -93,33 +120,65 @@ def _check_run(kind: str, run: str | None, choices: list[str]) -> None:
         raise UsageError(f"`bench plot {kind}` draws one run; {choices[0]} chooses among rows of the other kinds")
 
 
-def _draw_run(kind: str, name: str, output: str | None, results: str, data_root: str | None) -> list[Path]:
+def _draw_run(kind: str, name: str, folder: Path, results: str, data_root: str | None) -> list[Path]:
+    from bench.cli.run_pictures import draw
     from bench.opening import Folders
-    from bench.report.sources import draw_sources
-    from bench.report.sparse_codes import draw_codes
-    from bench.spec import RunSpec
     from bench.store import Store
-    from bench.trained import revive, scored_codes
 
     folders = Folders.from_environment(results, data_root)
     row = Store(folders.results).find(name)
-    path = (Path(output) if output else folders.results / "figures") / f"{kind}-{row['hash']}"
-    title = f"{RunSpec.from_dict(row['spec']).label} ({row['hash'][:8]})"
-    if kind == "sources":
-        codes, factors, names = scored_codes(row, folders)
-        return draw_sources(codes, factors, names, path, title=title)
-    if kind == "swaps":
-        from bench.report.swap_pictures import draw_swaps
-        from bench.swap_grids import swap_grid
+    return draw(kind, row, folders, folder / f"{kind}-{row['hash']}")
 
-        grid = swap_grid(row, folders)
-        return draw_swaps(grid.contents, grid.motions, grid.generated, path, title=title, is_real=grid.is_real)
-    trained = revive(row, folders)
-    frames, codes = trained.shown_frames(N_IMAGES), trained.codes(0, N_IMAGES)
-    try:
-        return draw_codes(frames, trained.decode(codes), codes, trained.usual_codes(), path, title=title)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+
+def _draw_paper(
+    name: str, output: str | None, results: str, data_root: str | None,
+    methods: str | None, datasets: str | None, budget: str | None,
+) -> int:  # fmt: skip
+    from bench.cli.paper_figure import draw_figure
+    from bench.opening import Folders
+
+    paper, figures = _find_figures(name)
+    has_rows = (Path(results) / "rows").is_dir()
+    rows = stored_rows(results, methods, datasets, budget) if has_rows or methods or datasets else []
+    folders = Folders.from_environment(results, data_root)
+    lines, is_drawn = [], False
+    for figure in figures:
+        made = draw_figure(paper, figure, rows, folders, figures_folder(results, output), budget or "quick")
+        for path in made.paths:
+            click.echo(str(path))
+        is_drawn = is_drawn or bool(made.paths)
+        lines += [line for line in [made.way_out(f"{name.partition(':')[0]}:{figure.id}", figure, results)] if line]
+    if not is_drawn:
+        raise UsageError("; ".join(lines) or f"{name}: nothing to draw")
+    for line in lines:
+        click.echo(f"bench: {line}", err=True)
+    return 0
+
+
+def _find_figures(name: str) -> tuple[Paper, Sequence[PaperFigure]]:
+    """The paper and its figures that ``PAPER:FIGURE`` (or PAPER, for all of them) names."""
+    from bench.cli.paper import find_paper
+    from bench.report.papers import papers
+
+    head, colon, figure_id = name.partition(":")
+    if not colon and head not in papers() and not head.endswith((".csv", ".toml")):
+        kinds = [*OF_ROWS, *OF_A_RUN]
+        raise UsageError(
+            f"`bench plot` draws no '{name}'.{did_you_mean(name, [*kinds, *papers()])} It draws {', '.join(kinds)}, or "
+            "PAPER:FIGURE; `bench paper list` shows the figures of papers"
+        )
+    paper = find_paper(head)
+    if not paper.figures:
+        raise UsageError(f"{head} has no figures here; `bench paper list` shows the figures of papers")
+    if not colon:
+        return paper, paper.figures
+    figure = paper.figure(figure_id)
+    if figure is None:
+        ids = [one.id for one in paper.figures]
+        if paper.table(figure_id) is not None:
+            raise UsageError(f"{name} is a table; `bench paper show {name}` shows it")
+        raise UsageError(f"{head} has no figure '{figure_id}'.{did_you_mean(figure_id, ids)} It has {', '.join(ids)}")
+    return paper, [figure]
 
 
 def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.completion import list_of
-from bench.cli.options import filters, results_option, stored_rows
+from bench.cli.options import figures_folder, filters, medium_option, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
 
 PER_TABLE = ("agreement", "variance", "selection")
@@ -23,6 +23,7 @@ CRITERIA = ("elbo", "reconstruction[mse]", "udr[lasso]", "udr[spearman]")
     "mcc[spearman]]", shell_complete=list_of("keys"),
 )  # fmt: skip
 @click.option("--output", "-o", metavar="DIR", help="Folder for the pictures. [default: RESULTS/figures/study]")
+@medium_option
 @results_option
 @filters
 def command(
@@ -41,7 +42,7 @@ def command(
     \b
     Examples:
       bench study variance --datasets dsprites
-      bench study ranks --metrics mig[hist20]
+      bench study ranks --metrics mig[hist20] --for paper
     """
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
@@ -54,7 +55,7 @@ def command(
     for key in keys or ():
         if key not in held:
             raise UsageError(f"--metrics: no row holds '{key}'.{did_you_mean(key, held)} Rows hold {', '.join(held)}")
-    folder = Path(output) if output else Path(results) / "figures" / "study"
+    folder = Path(output) if output else figures_folder(results, None) / "study"
     made: list[Path] = []
     for one in [*PER_TABLE, *OVER_TABLES] if question == "all" else [question]:
         if one in PER_TABLE:

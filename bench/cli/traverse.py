@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.completion import runs
-from bench.cli.options import data_root_option, results_option
+from bench.cli.options import data_root_option, figures_folder, medium_option, results_option
 from bench.registry import UsageError
 
 
@@ -21,6 +21,7 @@ from bench.registry import UsageError
     "--largest", type=click.IntRange(1), metavar="N", help="Only the N latents of largest |code| in that row."
 )  # fmt: skip
 @click.option("--steps", type=click.IntRange(2, 15), default=7, show_default=True, help="Values per latent.")
+@medium_option
 @results_option
 @data_root_option
 def command(
@@ -37,29 +38,20 @@ def command(
       bench traverse 3f9a
       bench traverse convvsc/dsprites/0 --largest 8 --base 5
     """
+    from bench.cli.run_pictures import draw
     from bench.opening import Folders
-    from bench.report import traverse
+    from bench.report.style import is_on_screen
     from bench.store import Store
-    from bench.trained import assigned, revive
 
-    if output is not None and Path(output).suffix != ".png":
-        raise UsageError(f"--output {output}: a traversal is drawn as .png")
+    ending = ".png" if is_on_screen() else ".pdf"
+    if output is not None and Path(output).suffix != ending:
+        raise UsageError(
+            f"--output {output}: a traversal is drawn as {ending}{'' if is_on_screen() else ' for a paper'}"
+        )
     folders = Folders.from_environment(results, data_root)
     row = Store(folders.results).find(run)
-    trained = revive(row, folders)
-    start, codes = trained.start(base), trained.usual_codes()
-    ranges, latents, first_row = traverse.ranges_of(codes, 0.01, 0.99), None, []
-    title = f"{trained.spec.label} ({row['hash'][:8]})"
-    if largest is not None:
-        ranges, latents = traverse.ranges_around(ranges, start[0]), traverse.largest(start[0], largest)
-        first_row = [trained.shown_frames(base + 1)[base], trained.decode(start)[0]]
-        title += f", image {base}: the {len(latents)} largest codes"
-    name = f"traversal-{row['hash']}{'' if largest is None else f'-largest-{base}'}.png"
-    path = Path(output) if output else folders.results / "figures" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = traverse.draw_traversal(
-        trained.decode, start, ranges, path,
-        n_values=steps, latent_factors=assigned(row), title=title, latents=latents, first_row=first_row,
-    )  # fmt: skip
-    click.echo(str(made))
+    name = f"traversal-{row['hash']}{'' if largest is None else f'-largest-{base}'}"
+    stem = Path(output).with_suffix("") if output else figures_folder(folders.results, None) / name
+    for path in draw("traversals", row, folders, stem, largest=largest, base=base, steps=steps):
+        click.echo(str(path))
     return 0

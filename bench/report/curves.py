@@ -5,7 +5,6 @@ Every function takes one group of rows, writes PDF, SVG and PNG next to each oth
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 
 from bench.report.frame import Cell, Group, Row, slugify
 from bench.report.labels import MAX_PANELS, broken, few_ticks, looks, range_of, title_of
-from bench.report.style import FORMATS, caption, look, new_figure, panels, save, style
+from bench.report.style import FORMATS, caption, characters, look, n_rows, new_figure, panels, save, style
 from bench.report.tables import table_of
 from bench.report.terms import in_term_order, shared_name, term_title
 
@@ -102,7 +101,7 @@ def draw_score_curves(
     """Scores over training steps, where runs were scored on the way (``score_every``)."""
     columns = table_of(group, metrics).columns
     series = {c.key: (lambda row, key=c.key: _score_points(row, key)) for c in columns}
-    titles = {c.key: broken(f"{c.title} {range_of(c)}".rstrip(), _WIDTH) for c in columns}
+    titles = {c.key: broken(f"{c.title} {range_of(c)}".rstrip(), characters(_WIDTH)) for c in columns}
     return _draw(group, path, _settings(group, group.cells), series, titles, "scores during training", formats)
 
 
@@ -118,7 +117,8 @@ def _draw_terms(
 def _title(term: str) -> str:
     """The term's name with its unit, on a line of its own where it is long."""
     title = term_title(term)
-    return title if len(title) <= _WIDTH else "\n(".join(broken(part, _WIDTH) for part in title.split(" ("))
+    width = characters(_WIDTH)
+    return title if len(title) <= width else "\n(".join(broken(part, width) for part in title.split(" ("))
 
 
 def _settings(group: Group, cells: Sequence[Cell]) -> list[Line]:
@@ -174,7 +174,7 @@ def _figure(
 ) -> Any:
     """Panels of (key → line → runs), with a legend of the lines."""
     counts = {i: max(len(found[i]) for found in page.values()) for i in next(iter(page.values()))}
-    figure = new_figure(1.9 + 0.35 * len(counts) + 3.1 * math.ceil(len(page) / 2))
+    figure = new_figure(1.9 + 0.35 * len(counts) + 3.1 * n_rows(len(page)))
     for (key, found), axes in zip(page.items(), panels(figure, len(page)), strict=True):
         for i, runs in found.items():
             _draw_band(axes, runs, lines[i].look)

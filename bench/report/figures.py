@@ -5,7 +5,6 @@ Every function takes one group of rows, writes PDF, SVG and PNG next to each oth
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +16,18 @@ from bench.report.cards import Column
 from bench.report.curves import draw_curves, draw_score_curves
 from bench.report.frame import Cell, Defaults, Group, Row, groups, slugify
 from bench.report.labels import MAX_PANELS, broken, few_ticks, looks, range_of, title_of
-from bench.report.style import BOUND_COLOUR, FORMATS, caption, new_figure, panels, save, style
+from bench.report.style import (
+    BOUND_COLOUR,
+    FORMATS,
+    caption,
+    characters,
+    n_rows,
+    new_figure,
+    panels,
+    points,
+    save,
+    style,
+)
 from bench.report.tables import Table, table_of
 
 if TYPE_CHECKING:
@@ -65,9 +75,8 @@ def _draw_score_page(table: Table, columns: Sequence[Column], stem: Path, format
     labels = [broken(f"{line.label} (n\u00a0=\u00a0{line.seed_count})", 20) for line in table.lines]
     heights = np.array([0.12 + 0.27 * (label.count("\n") + 1) for label in labels])  # cm, the unit of the y axes
     places = np.cumsum(heights) - heights / 2
-    n_rows = math.ceil(len(columns) / 2)
     with style():
-        figure = new_figure(2.0 + n_rows * (1.3 + heights.sum()))
+        figure = new_figure(2.0 + n_rows(len(columns)) * (1.3 + heights.sum()))
         for of, axes in zip(columns, panels(figure, len(columns), sharey=True), strict=True):
             _draw_score_panel(axes, table, of, places)
         figure.axes[0].set_yticks(places, labels)  # the panels share it
@@ -108,7 +117,7 @@ def _draw_score_panel(axes: Axes, table: Table, of: Column, places: np.ndarray) 
     axes.xaxis.set_major_locator(few_ticks(3))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(broken(f"{of.title} {range_of(of)}".rstrip(), 15), fontsize=6.5)
+    axes.set_xlabel(broken(f"{of.title} {range_of(of)}".rstrip(), characters(15)), fontsize=points(6.5))
 
 
 def _score_legend(figure: Any, columns: Sequence[Column]) -> None:
@@ -153,7 +162,7 @@ def draw_correlation(
         axes.set_xlabel(f"latent (index{shown})")
         axes.set_ylabel("factor")
         bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=12)
-        bar.set_label(f"|correlation|, {_correlation_kind(metric)}, 0 to 1", fontsize=6.5)
+        bar.set_label(f"|correlation|, {_correlation_kind(metric)}, 0 to 1", fontsize=points(6.5))
         where = f"seed {row['spec']['seed']}, the median of n = {len(kept)}"
         head = f"{group.cell_label(cell)}: {title_of(group)}"
         caption(figure, f"{head}\n{metric} {_value(row, metric):.3f} at {where}; frames: assigned pairs")
@@ -166,7 +175,9 @@ def _annotate(axes: Axes, matrix: np.ndarray) -> None:
         return
     for (i, j), value in np.ndenumerate(matrix):
         text = f"{value:.2f}".lstrip("0") if value < 0.995 else "1"
-        axes.text(j, i, text, ha="center", va="center", fontsize=5.5, color="white" if value > 0.55 else "black")
+        axes.text(
+            j, i, text, ha="center", va="center", fontsize=points(5.5), color="white" if value > 0.55 else "black"
+        )
 
 
 def _frame_assigned(axes: Axes, assignment: Sequence[int | None], order: Sequence[int]) -> None:

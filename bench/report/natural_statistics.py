@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.natural_statistics import LAWS, PAIRS, QUANTITIES, SCIPY, Statistics, published
 from bench.report.escape import markdown, plain, spreadsheet
-from bench.report.style import COLOURS, FORMATS, LINES, caption, new_figure, save, style
+from bench.report.style import COLOURS, FORMATS, LINES, caption, is_narrow, new_figure, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ _GROUPS = {
 }
 COLUMNS = ("data", "source", "category", "n", "quantity", "law", "statistic", "value", "published", "unit")
 N_BINS = 100
+_WIDTH_CM = 16.0
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CENTRE = 0.98  # of the steps are shown in the linear row
 _UNITS = {
@@ -248,21 +249,29 @@ def _categories(motions: Sequence[Motion], of: Motion) -> list[str]:
 def draw(motion: Motion, stem: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Histograms with the fitted laws, linear above and semilogarithmic below, a column per quantity.
 
+    In the column of a paper each quantity has a line, linear on the left and semilogarithmic on the right.
+
     Args:
         stem: path without ending; one file for each of ``formats``.
     """
     with style():
-        figure = new_figure(9.4, width_cm=16.0)
-        grid = figure.subplots(2, len(QUANTITIES))
+        is_tall = is_narrow(_WIDTH_CM)
+        figure = new_figure(11.5 if is_tall else 9.4, width_cm=_WIDTH_CM)
+        grid = figure.subplots(len(QUANTITIES), 2).T if is_tall else figure.subplots(2, len(QUANTITIES))
         for column, (name, values) in enumerate(zip(QUANTITIES, motion.steps.T, strict=True)):
             for row, part in enumerate((_CENTRE, 1.0)):
                 _draw_panel(grid[row, column], motion, name, values, part)
-            grid[1, column].set_xlabel(f"Δ{name} per frame (px)")
+                if row or is_tall:
+                    grid[row, column].set_xlabel(f"Δ{name} per frame (px)")
         for row, label in enumerate(("density (1/px)", "density (1/px), log scale")):
-            grid[row, 0].set_ylabel(label)
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1 + len(LAWS))
+            for panel in grid[row] if is_tall else grid[row, :1]:
+                panel.set_ylabel(label)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 if is_tall else len(labels))
+        first, second = ("left", "right") if is_tall else ("above", "below")
         text = (
-            f"{motion.title}\nabove: the central {_CENTRE:.0%} of the steps; below: all of them; {N_BINS} bins; lines: "
+            f"{motion.title}\n{first}: the central {_CENTRE:.0%} of the steps; {second}: all of them; {N_BINS} bins; "
+            "lines: "
         )
         caption(figure, text + f"fits of largest likelihood to all steps{'; ' + motion.note if motion.note else ''}")
         return save(figure, stem, formats)

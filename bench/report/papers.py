@@ -1,7 +1,7 @@
-"""Published tables and the grids that regenerate them: what ``bench/papers`` declares, read without torch.
+"""Published tables and figures and what regenerates them: what ``bench/papers`` declares, read without torch.
 
 A paper is a folder with ``paper.toml`` (which published rows make a table, and what we call its methods, data sets and
-metrics) and a long CSV of published numbers, or the CSV alone where it already uses our names.
+metrics; what draws a figure) and a long CSV of published numbers, or the CSV alone where it already uses our names.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,23 @@ COLUMNS = (
 )
 NEEDED = ("method", "dataset", "metric", "value")
 MOST_ROWS = 100_000
+
+
+DRAWN = {
+    "swaps": ("n_contents", "n_motions"),
+    "codes": ("n_images",),
+    "sources": (),
+    "traversals": ("largest", "base", "steps"),
+    "scores": (),
+    "curves": (),
+    "correlation": (),
+    "information": (),
+    "statistics": (),
+    "sweep": ("parameter", "label"),
+}
+"""What can draw a figure, and the options that ``paper.toml`` may give it. "statistics" is of data alone (`bench
+naturalstats`), "sweep" shows published tables over a parameter that stands in their lines."""
+OF_A_RUN = ("swaps", "codes", "sources", "traversals")
 
 
 class BadPaper(ValueError):
@@ -107,16 +124,45 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
+class PaperFigure:
+    """A figure of a paper, and what draws ours.
+
+    Attributes:
+        id: what follows the colon in ``bench plot PAPER:ID``.
+        place: which figure of the paper it is.
+        draw: a key of ``DRAWN``.
+        methods, datasets: as in ``PaperTable``; a statistic of data has no methods, a sweep those of its tables.
+        lines: of a sweep, the tables that it shows, each with its name in the legend.
+        options: of what draws it.
+        note: what differs from the published figure.
+    """
+
+    id: str
+    title: str
+    place: str
+    draw: str
+    methods: tuple[tuple[str, str], ...] = ()
+    datasets: tuple[tuple[str, str], ...] = ()
+    lines: tuple[tuple[str, PaperTable], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Paper:
-    """A paper whose tables can be regenerated."""
+    """A paper whose tables and figures can be regenerated."""
 
     name: str
     title: str
     tables: tuple[PaperTable, ...]
     note: str = ""
+    figures: tuple[PaperFigure, ...] = ()
 
     def table(self, table_id: str) -> PaperTable | None:
         return next((one for one in self.tables if one.id == table_id), None)
+
+    def figure(self, figure_id: str) -> PaperFigure | None:
+        return next((one for one in self.figures if one.id == figure_id), None)
 
 
 def papers() -> dict[str, Paper]:
@@ -134,7 +180,7 @@ def read_paper(path: Path) -> Paper:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadPaper(f"{path}: {one_line(error)}") from None
-    _check(declared, {"title", "tables"}, {"note", "published"}, str(path))
+    _check(declared, {"title", "tables"}, {"note", "published", "figures"}, str(path))
     numbers: dict[str, tuple[Published, ...]] = {}
     tables = []
     for i, table in enumerate(declared["tables"]):
@@ -156,7 +202,35 @@ def read_paper(path: Path) -> Paper:
                 chosen, table.get("setting", ""), table.get("note", ""), _lines(table, place),
             )
         )  # fmt: skip
-    return Paper(path.parent.name, declared["title"], tuple(tables), declared.get("note", ""))
+    figures = tuple(_figure(one, tables, f"{path}: figure {one.get('id', '')}") for one in declared.get("figures", ()))
+    ids = [table.id for table in tables] + [figure.id for figure in figures]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice is not None:
+        raise BadPaper(f"{path}: two tables or figures are called '{twice}'")
+    return Paper(path.parent.name, declared["title"], tuple(tables), declared.get("note", ""), figures)
+
+
+def _figure(declared: Mapping[str, Any], tables: Sequence[PaperTable], place: str) -> PaperFigure:
+    _check(declared, {"id", "title", "place", "draw"}, {"methods", "datasets", "lines", "options", "note"}, place)
+    draw, options = declared["draw"], declared.get("options", {})
+    if draw not in DRAWN:
+        raise BadPaper(f"{place}: draw is '{one_line(str(draw))}', wanted one of {', '.join(DRAWN)}")
+    _check(options, set(DRAWN[draw]) if draw == "sweep" else set(), set(DRAWN[draw]), f"{place}: options")
+    wanted = {"sweep": {"lines"}, "statistics": {"datasets"}}.get(draw, {"methods", "datasets"})
+    _check(declared, wanted, declared.keys() - {"methods", "datasets", "lines"}, place)
+    by_id = {table.id: table for table in tables}
+    unknown = next((one for one in declared.get("lines", ()) if one not in by_id), None)
+    if unknown is not None:
+        raise BadPaper(f"{place}: there is no table '{one_line(str(unknown))}'")
+    shown = tuple((str(label), by_id[one]) for one, label in declared.get("lines", {}).items())
+    methods, datasets = _names(declared.get("methods", {})), _names(declared.get("datasets", {}))
+    if shown:
+        methods = tuple(dict.fromkeys(name for _, table in shown for name in table.methods))
+        datasets = tuple(dict.fromkeys(name for _, table in shown for name in table.datasets))
+    return PaperFigure(
+        str(declared["id"]), declared["title"], declared["place"], draw, methods, datasets, shown, options,
+        declared.get("note", ""),
+    )  # fmt: skip
 
 
 def _check(found: Mapping[str, Any], needed: set[str], optional: set[str], place: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.style import FORMATS, caption, new_figure, panels, save, style
+from bench.report.style import FORMATS, caption, new_figure, panels, points, save, style
 
 LEAST = 0.07  # the authors set smaller correlations to 0 before they order the latents
 _MOST_LATENTS = 60  # columns that are shown
@@ -96,13 +96,13 @@ def draw_sources(
         image = axes.imshow(shown, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         for border in np.flatnonzero(np.diff(matrix.attributes)) if matrix.has_attributes else ():
             axes.axhline(border + 0.5, color="#BB5566", lw=0.6)
-        axes.set_yticks(range(len(names)), list(names), fontsize=5.5 if len(names) > 10 else 6.5)
+        axes.set_yticks(range(len(names)), list(names), fontsize=points(5.5 if len(names) > 10 else 6.5))
         every = max(1, -(-n_shown // 12))  # as many numbers as fit
-        axes.set_xticks(range(0, n_shown, every), [str(i) for i in matrix.latents[:n_shown:every]], fontsize=6)
+        axes.set_xticks(range(0, n_shown, every), [str(i) for i in matrix.latents[:n_shown:every]], fontsize=points(6))
         axes.tick_params(length=0)
         axes.set_xlabel("latent (its number), those of one factor side by side")
         bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=20)
-        bar.set_label("|correlation| of |factor| and |code|", fontsize=6.5)
+        bar.set_label("|correlation| of |factor| and |code|", fontsize=points(6.5))
         caption(figure, f"{title}\n{_note(matrix, n_shown, len(codes))}".lstrip())
         return save(figure, path, formats)
 

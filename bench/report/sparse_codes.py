@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.style import COLOURS, FORMATS, caption, new_figure, save, style
+from bench.report.style import COLOURS, FORMATS, caption, new_figure, points, save, style
 
 ACTIVE = 0.1  # of the usual largest code
 _QUIET = "#bbbbbb"  # bars of latents that are not active
@@ -63,7 +63,7 @@ def draw_codes(
                 axes.imshow(_picture(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
                 axes.set_axis_off()
                 if i == 0:
-                    axes.set_title(("image", "rebuilt")[column], fontsize=6.5)
+                    axes.set_title(("image", "rebuilt")[column], fontsize=points(6.5))
             axes = figure.add_subplot(grid[i, 2])
             _bars(axes, codes[i], limit, largest, is_last=i == n - 1)
         share = float((np.abs(usual) > limit).mean())
@@ -86,10 +86,10 @@ def _bars(axes: Any, codes: np.ndarray, limit: float, largest: float, is_last: b
     axes.set_ylim(-largest, largest)
     axes.yaxis.tick_right()
     axes.yaxis.set_major_locator(_halves(largest))
-    axes.tick_params(axis="y", labelsize=5.5, length=1.5)
+    axes.tick_params(axis="y", labelsize=points(5.5), length=1.5)
     axes.spines["left"].set_visible(False)
     axes.spines["right"].set_visible(True)
-    axes.set_title(f"{is_active.sum()} of {len(codes)} active", loc="left", fontsize=6, pad=1)
+    axes.set_title(f"{is_active.sum()} of {len(codes)} active", loc="left", fontsize=points(6), pad=1)
     if is_last:
         axes.set_xlabel("latent")
     else:

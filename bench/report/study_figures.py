@@ -13,7 +13,7 @@ from bench.report.frame import Group
 from bench.report.labels import broken, title_of
 from bench.report.statistics import average_ranks, friedman, nemenyi_critical_difference, performance_profile
 from bench.report.study import agreement, selections, variance_shares
-from bench.report.style import FORMATS, caption, look, new_figure, save, style
+from bench.report.style import FORMATS, caption, look, new_figure, points, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +35,10 @@ def draw_agreement(group: Group, keys: Sequence[str], path: Path, formats: tuple
         labels = [broken(key, 26) for key in found.keys]
         axes.set_xticks(range(n), labels, rotation=90)
         axes.set_yticks(range(n), labels)
-        axes.tick_params(length=0, labelsize=6)
+        axes.tick_params(length=0, labelsize=points(6))
         for i, j in np.ndindex(n, n):
             value = found.correlation[i, j]
-            axes.text(j, i, f"{value:.1f}".replace("-0.0", "0.0"), ha="center", va="center", fontsize=5.5,
+            axes.text(j, i, f"{value:.1f}".replace("-0.0", "0.0"), ha="center", va="center", fontsize=points(5.5),
                       color="white" if abs(value) > 0.6 else "black")  # fmt: skip
         caption(
             figure,

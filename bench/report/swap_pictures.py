@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.style import caption, new_figure, save, style
+from bench.report.style import caption, is_narrow, is_on_screen, new_figure, points, save, style, width_of
 from bench.whole_files import written_whole
 
-MOST_SHOWN = 5  # frames of a sequence that stand beside each other
+WIDTH_CM = 17.0
+MOST_SHOWN, MOST_SHOWN_IN_COLUMN = 5, 3  # frames of a sequence that stand beside each other
 _FRAME_MS, _ZOOM = 160, 2
 
 
@@ -26,7 +27,7 @@ def draw_swaps(
     title: str = "",
     is_real: bool = True,
 ) -> list[Path]:
-    """A PNG with film strips, and a GIF of the same grid where the sequences are of images.
+    """A PNG with film strips, and for the screen a GIF of the same grid where the sequences are of images.
 
     Args:
         contents: (n, time, *observation) sources of the rows; images in [0, 1], or features.
@@ -49,7 +50,7 @@ def draw_swaps(
         raise ValueError(f"swaps: frames must be grey, RGB or features to be drawn, got {contents.shape[2:]}")
     cells = _cells(contents, motions, generated)
     made = _still(cells, path, title, is_real, is_sound)
-    return made if is_sound else [*made, _animated(cells, path.with_suffix(".gif"))]
+    return made if is_sound or not is_on_screen() else [*made, _animated(cells, path.with_suffix(".gif"))]
 
 
 def _cells(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray) -> list[list[np.ndarray | None]]:
@@ -59,7 +60,8 @@ def _cells(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray) -> 
 
 def _still(cells: list[list[np.ndarray | None]], path: Path, title: str, is_real: bool, is_sound: bool) -> list[Path]:
     n_frames = next(cell for cell in cells[0] if cell is not None).shape[0]
-    shown = np.unique(np.linspace(0, n_frames - 1, min(n_frames, MOST_SHOWN)).round().astype(int))
+    most = MOST_SHOWN_IN_COLUMN if is_narrow(WIDTH_CM) else MOST_SHOWN
+    shown = np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int))
     whose = "test sequences" if is_real else "samples of the method"
     which = (
         "spectrograms, time to the right"
@@ -70,12 +72,12 @@ def _still(cells: list[list[np.ndarray | None]], path: Path, title: str, is_real
     # a spectrogram is one picture, so the left column shows it whole, and of images the first frame alone
     left = 1 if is_sound else 1 / len(shown)
     ratio = 0.6 if is_sound else 1 / len(shown)  # height of a cell over its width
-    width = 17.0 - 1.3
+    width = width_of(WIDTH_CM) - 1.3
     cell = width / (left + len(cells[0]) - 1)
     with style():
         from matplotlib.colors import Normalize
 
-        figure = new_figure(1.5 + len(cells) * (cell * ratio + 0.12), 17.0)
+        figure = new_figure(1.5 + len(cells) * (cell * ratio + 0.12), WIDTH_CM)
         grid = figure.add_gridspec(len(cells), len(cells[0]), width_ratios=[left] + [1.0] * (len(cells[0]) - 1))
         values = np.concatenate([one.ravel() for row in cells for one in row if one is not None])
         scale = Normalize(*np.quantile(values, [0.01, 0.99])) if is_sound else Normalize(0, 1)
@@ -96,9 +98,9 @@ def _still(cells: list[list[np.ndarray | None]], path: Path, title: str, is_real
                     image = _strip(sequence[shown[:1]] if j == 0 else sequence[shown])
                     axes.imshow(image, cmap="gray", norm=scale, interpolation="nearest")
                 if i == 0:
-                    axes.set_title(f"motion {j}", fontsize=6.5, pad=2)
+                    axes.set_title(f"motion {j}", fontsize=points(6.5), pad=2)
                 if j == 0:
-                    axes.set_ylabel(f"content {i}", fontsize=6.5, labelpad=2)
+                    axes.set_ylabel(f"content {i}", fontsize=points(6.5), labelpad=2)
         caption(figure, f"{title}\n{note}".lstrip())
         return save(figure, path, ("png",))
 

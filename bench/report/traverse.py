@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report.style import CAPTION_SIZE, WIDTH_CM, caption, new_figure, save, style, text_width
+from bench.report.style import CAPTION_SIZE, caption, new_figure, points, save, style, text_width, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,12 +74,12 @@ def draw_traversal(
     n_values: int = 9,
     latents: Sequence[int] | None = None,
     first_row: Sequence[np.ndarray] = (),
-) -> Path:
-    """One PNG of decoded frames: a row for each latent and base code, columns from the low to the high end of a range.
+) -> list[Path]:
+    """A PNG (a PDF for a paper) of decoded frames: a row for each latent and base code, a column for each value.
 
     Args:
         decode, base, ranges, n_values: as for ``traversal``; rows of several base codes stand below each other.
-        path: ending in ``.png``.
+        path: without ending.
         latent_factors: latent → name of the factor it was assigned to; those latents come first, in this order.
         title: what the caption says first, such as method, data set and seed.
         latents: only these, in this order.
@@ -120,12 +120,11 @@ def draw_traversal(
         axes.set_xlabel("value of the latent, evenly spaced")
         right = axes.secondary_yaxis("right")
         right.set_yticks(places, spans)
-        right.tick_params(length=0, labelsize=_SPAN_SIZE)
+        right.tick_params(length=0, labelsize=points(_SPAN_SIZE))
         axes.tick_params(length=0)
         for sides in (axes.spines, right.spines):
             sides[:].set_visible(False)
-        (written,) = save(figure, path.with_suffix(""), ("png",))
-    return written
+        return save(figure, path, ("png",))
 
 
 def _placed(text: str, labels: Sequence[str], spans: Sequence[str], aspect: float) -> tuple[Figure, Axes]:
@@ -138,13 +137,16 @@ def _placed(text: str, labels: Sequence[str], spans: Sequence[str], aspect: floa
     cm = 2.54 / figure.dpi
     left = 0.65 + cm * max(text_width(figure, label, _LABEL_SIZE) for label in labels)
     right = 0.25 + cm * max(text_width(figure, span, _SPAN_SIZE) for span in spans)
-    width = max(WIDTH_CM - left - right, 1.0)
+    whole = width_of()
+    width = max(whole - left - right, 1.0)
     head = caption(figure, text)
-    above, below = 0.3 + (head.get_text().count("\n") + 1) * 1.3 * CAPTION_SIZE / 72 * 2.54, 0.95
+    n_lines = 0 if head is None else head.get_text().count("\n") + 1
+    above, below = 0.3 + n_lines * 1.3 * CAPTION_SIZE / 72 * 2.54, 0.95
     height = above + aspect * width + below
-    figure.set_figheight(height / 2.54)
-    head.set_y(1 - 0.1 / height)
-    return figure, figure.add_axes((left / WIDTH_CM, below / height, width / WIDTH_CM, aspect * width / height))
+    figure.set_figheight(points(height) / 2.54)
+    if head is not None:
+        head.set_y(1 - 0.1 / height)
+    return figure, figure.add_axes((left / whole, below / height, width / whole, aspect * width / height))
 
 
 def _mosaic(grid: np.ndarray) -> np.ndarray:

@@ -64,9 +64,11 @@ def visible_texts(figure):
     return [t for t in found if t not in inside]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_no_text_is_clipped_or_lies_on_other_text(case, monkeypatch, tmp_path):
-    with style.style():
+@pytest.mark.parametrize(
+    ("case", "medium"), [*((case, None) for case in CASES), ("whole study", "paper"), ("long names", "paper-wide")]
+)
+def test_no_text_is_clipped_or_lies_on_other_text(case, medium, monkeypatch, tmp_path):
+    with style.printed_for(medium), style.style():
         for figure in drawn(monkeypatch, CASES[case](), tmp_path):
             boxes = [(t.get_text(), t.get_window_extent()) for t in visible_texts(figure)]
             for text, box in boxes:

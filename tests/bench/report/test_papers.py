@@ -5,10 +5,11 @@ import pytest
 from synthetic_rows import row, seeds
 
 from bench import registry
+from bench.grid import resolved_methods
 from bench.report.frame import groups
 from bench.report.paper_tables import compare, render
 from bench.report.papers import BadPaper, Metric, PaperTable, Published, from_csv, papers, read_paper
-from bench.selection import parse
+from bench.selection import parse, resolve_config
 from metrics.registry import output_of
 
 KEY = "mcc[spearman]"
@@ -110,6 +111,19 @@ def test_declared_tables_name_things_that_exist(name):
         lines = {label for label, _ in one.methods}
         known = {getattr(number, one.lines) for number in one.published}
         assert not one.published or lines & known, one.id
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_declared_figures_name_methods_with_parameters_that_exist_and_data_that_they_run_on(name):
+    for one in PAPERS[name].figures:
+        for _, ours in one.datasets:
+            (selected,) = parse(ours, "datasets")
+            data = registry.dataset(selected.name)
+            config = resolve_config(data.config, data.card.budgets["quick"], selected, "figure")
+            for _, method in one.methods:
+                ((method_name, _),) = resolved_methods(method, "quick", "figure")
+                views = data.card.describe(config).views
+                assert registry.method(method_name).card.view in views, (one.id, method, ours)
 
 
 def test_numbers_from_memory_are_not_among_the_published_ones():

@@ -54,7 +54,7 @@ def test_shapes_that_do_not_fit_are_named(ranges, decode, message):
 
 def test_a_picture_has_a_band_of_frames_for_each_latent_and_base_code(tmp_path):
     base = np.zeros((2, 4))
-    path = draw_traversal(blob, base, RANGES, tmp_path / "t.png", latent_factors={2: "shade", 0: "x"}, title="slowvae")
+    (path,) = draw_traversal(blob, base, RANGES, tmp_path / "t", latent_factors={2: "shade", 0: "x"}, title="slowvae")
     assert path == tmp_path / "t.png"
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"))
@@ -70,12 +70,12 @@ def test_a_picture_has_a_band_of_frames_for_each_latent_and_base_code(tmp_path):
 
 def test_frames_with_two_channels_are_refused(tmp_path):
     with pytest.raises(ValueError, match="must have 1 or 3 channels to be drawn, got 2"):
-        draw_traversal(lambda c: np.zeros((len(c), 2, 8, 8)), np.zeros((1, 4)), RANGES, tmp_path / "t.png")
+        draw_traversal(lambda c: np.zeros((len(c), 2, 8, 8)), np.zeros((1, 4)), RANGES, tmp_path / "t")
 
 
 def test_a_factor_of_a_latent_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(ValueError, match="latent 7 has a factor, but there are 4 latents"):
-        draw_traversal(blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png", latent_factors={7: "x"})
+        draw_traversal(blob, np.zeros((1, 4)), RANGES, tmp_path / "t", latent_factors={7: "x"})
 
 
 def test_ranges_are_widened_to_hold_zero_and_the_code_itself():
@@ -93,7 +93,7 @@ def test_only_the_latents_asked_for_are_drawn_below_the_first_row(monkeypatch, t
     monkeypatch.setattr(traverse, "save", lambda figure, stem, formats: drawn.append(figure) or [stem])
     first = [np.full((1, 32, 32), shade) for shade in (0.25, 0.75)]
     draw_traversal(
-        blob, np.zeros((1, 4)), RANGES, tmp_path / "t.png",
+        blob, np.zeros((1, 4)), RANGES, tmp_path / "t",
         latents=[2, 0], first_row=first, latent_factors={0: "x"}, n_values=5,
     )  # fmt: skip
     axes = drawn[0].axes[0]
@@ -106,8 +106,8 @@ def test_only_the_latents_asked_for_are_drawn_below_the_first_row(monkeypatch, t
 
 
 def test_long_names_and_ranges_are_not_cut_off(tmp_path):
-    path = draw_traversal(
-        blob, np.zeros((1, 4)), 20 * RANGES, tmp_path / "t.png", latent_factors={1: "a_factor_with_a_long_name"},
+    (path,) = draw_traversal(
+        blob, np.zeros((1, 4)), 20 * RANGES, tmp_path / "t", latent_factors={1: "a_factor_with_a_long_name"},
         title="a_method on a_data_set, seed 0 (0123abcd), image 3: the 8 largest codes", n_values=7,
     )  # fmt: skip
     with Image.open(path) as image:
