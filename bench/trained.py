@@ -78,7 +78,7 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
         NotTraversable: one line that says what is missing: names, checkpoint, data.
     """
     spec = RunSpec.from_dict(row["spec"])
-    with _told(spec):
+    with told(spec):
         cls, _ = spec_method(spec)
         if not (hasattr(cls, "encode") and hasattr(cls, "decode")):
             raise NotTraversable(f"{spec.method} cannot be traversed: it does not decode codes")
@@ -95,7 +95,7 @@ def revive(row: Mapping[str, Any], folders: Folders) -> Trained:
 def loaded(row: Mapping[str, Any], folders: Folders) -> tuple[RunSpec, Method, Any]:
     """A row's spec, its method with the trained weights on the CPU, and its data set; raises as ``revive``."""
     spec = RunSpec.from_dict(row["spec"])
-    with _told(spec):
+    with told(spec):
         cls, config = spec_method(spec)
         path = Store(folders.results).artifacts(spec.hash) / "checkpoint.safetensors"
         if not path.exists():
@@ -110,7 +110,7 @@ def loaded(row: Mapping[str, Any], folders: Folders) -> tuple[RunSpec, Method, A
 
 
 @contextmanager
-def _told(spec: RunSpec) -> Iterator[None]:
+def told(spec: RunSpec) -> Iterator[None]:
     """What is missing or of another version becomes ``NotTraversable``."""
     try:
         yield

@@ -67,17 +67,15 @@ def _rule(evidence: Evidence) -> traversal_rule.Rule:
     return evidence.made_once("traversal rule", fit)  # type: ignore[no-any-return]
 
 
-def _test_split(evidence: Evidence) -> str:
-    return str(getattr(evidence.data, "evaluation_splits", ("train", "train"))[1])
-
-
 def _moved(evidence: Evidence, amounts: np.ndarray, n: int, purpose: str, split: str = "") -> Tensor:
     """True sequences (n, n_steps + 1, *observation), of the test split unless another is named; on the CPU.
 
     They are the same for every method.
     """
     rng = stream(EVALUATION_SEED, evidence.dataset_id, purpose)
-    return to_observations(evidence.data.moved(n, amounts, rng, split or _test_split(evidence)), torch.device("cpu"))
+    return to_observations(
+        evidence.data.moved(n, amounts, rng, split or traversal_rule.scored_split(evidence.data)), torch.device("cpu")
+    )
 
 
 def _rollouts(evidence: Evidence) -> Rollouts:
@@ -96,19 +94,13 @@ def _rollouts_unseen(evidence: Evidence) -> Rollouts:
 def _rollouts_switching(evidence: Evidence) -> Rollouts:
     """One transformation for the first half of the steps, another for the rest."""
     info, rule = evidence.data.info, _rule(evidence)
-    alone, half = traversal_rule.one_alone(info), (info.n_frames - 1) // 2
-    pairs = list(permutations(range(len(alone)), 2))
-    courses = [np.concatenate([alone[a, :half], alone[b, half:]]) for a, b in pairs]
-    names = tuple(f"{info.transformations[a]}, then {info.transformations[b]}" for a, b in pairs)
+    names, courses = traversal_rule.switching(info, list(permutations(range(len(info.transformations)), 2)))
     return _along(evidence, names, courses, N_OF_PAIRS, rule)
 
 
 def _rollouts_superposing(evidence: Evidence) -> Rollouts:
     info, rule = evidence.data.info, _rule(evidence)
-    alone = traversal_rule.one_alone(info)
-    pairs = list(combinations(range(len(alone)), 2))
-    names = tuple(f"{info.transformations[a]} and {info.transformations[b]}" for a, b in pairs)
-    courses = [alone[a] + alone[b] for a, b in pairs]
+    names, courses = traversal_rule.superposing(info, list(combinations(range(len(info.transformations)), 2)))
     return _along(evidence, names, courses, N_OF_PAIRS, rule)
 
 
@@ -177,7 +169,7 @@ def _capsules(evidence: Evidence) -> CapsuleSequences:
     method, info = evidence.method, evidence.data.info
     method.eval()
     rng = stream(EVALUATION_SEED, evidence.dataset_id, "capsules")
-    drawn = evidence.data.labelled(N_SEQUENCES, rng, _test_split(evidence), "transformations")
+    drawn = evidence.data.labelled(N_SEQUENCES, rng, traversal_rule.scored_split(evidence.data), "transformations")
     x = to_observations(drawn.x, torch.device("cpu")).split(max(1, CHUNK // info.n_frames))
     flat = torch.cat([method.parts(piece.to(evidence.device))["capsules"].float().cpu() for piece in x])  # type: ignore[operator]
     activations = flat.unflatten(-1, (method.n_capsules, -1))  # type: ignore[arg-type]

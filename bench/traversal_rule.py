@@ -8,7 +8,7 @@ chosen is chosen on training sequences, by the error that is reported on test on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,11 +40,13 @@ class Rule:
         assignment: what of the method moves along each transformation, in words; empty for "transform".
         move: x0 (batch, *observation), amounts (batch, n_steps, n_transformations) -> frames (batch, n_steps + 1,
             *observation), the untouched reconstruction first.
+        flows: which flow of the method each transformation is; empty for "best_dim".
     """
 
     name: str
     assignment: tuple[str, ...]
     move: MoveFunction
+    flows: tuple[int, ...] = ()
 
 
 def can_move(method: type[Method], info: DataInfo) -> bool:
@@ -59,7 +61,8 @@ def rule_for(method: Method, data: Any, dataset_id: str, device: torch.device) -
     if not hasattr(method, "transform"):
         return _best_dim(method, sequences)
     if method.card.supervised:
-        return Rule("transform", (), method.transform)  # type: ignore[arg-type]
+        flows = tuple(range(len(data.info.transformations)))
+        return Rule("transform", (), method.transform, flows)  # type: ignore[arg-type]
     return _matched(method, sequences)
 
 
@@ -67,6 +70,31 @@ def one_alone(info: DataInfo) -> np.ndarray:
     """Amounts (n_transformations, n_frames - 1, n_transformations): each transformation by itself, a unit a step."""
     alone = np.eye(len(info.transformations), dtype=np.float32)
     return np.repeat(alone[:, None], info.n_frames - 1, axis=1)
+
+
+def switching(info: DataInfo, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and amounts (n, n_frames - 1, n_transformations): one of a pair for half of the steps, then the other."""
+    alone, half = one_alone(info), (info.n_frames - 1) // 2
+    names = tuple(f"{info.transformations[a]}, then {info.transformations[b]}" for a, b in pairs)
+    return names, np.stack([np.concatenate([alone[a, :half], alone[b, half:]]) for a, b in pairs])
+
+
+def superposing(info: DataInfo, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and amounts, as for ``switching``: both of a pair in every step."""
+    alone = one_alone(info)
+    names = tuple(f"{info.transformations[a]} and {info.transformations[b]}" for a, b in pairs)
+    return names, np.stack([alone[a] + alone[b] for a, b in pairs])
+
+
+def neighbours(info: DataInfo) -> list[tuple[int, int]]:
+    """Pairs for a picture: each transformation and the next, the last and the first; (n, 2) with n ≥ 1."""
+    n = len(info.transformations)
+    return [(a, (a + 1) % n) for a in range(n if n > 2 else 1)]
+
+
+def scored_split(data: Any) -> str:
+    """The split that scores are made on."""
+    return str(getattr(data, "evaluation_splits", ("train", "train"))[1])
 
 
 @dataclass(frozen=True)
@@ -115,7 +143,7 @@ def _matched(method: Method, sequences: _Sequences) -> Rule:
         return method.transform(x0, amounts @ places)  # type: ignore[operator, no-any-return]
 
     words = tuple(f"{name}: flow {flow}" for name, flow in zip(names, flows, strict=True))
-    return Rule("matched", words, move)
+    return Rule("matched", words, move, tuple(flows))
 
 
 @torch.inference_mode()

@@ -16,22 +16,24 @@ from bench.registry import UsageError, did_you_mean
 if TYPE_CHECKING:
     from bench.report.papers import Paper, PaperFigure
 
-OF_ROWS = ("scores", "curves", "correlation", "information", "all")
-OF_A_RUN = ("codes", "sources", "swaps")
+OF_ROWS = ("scores", "curves", "correlation", "information", "shares", "all")
+OF_A_RUN = ("codes", "sources", "swaps", "flow", "speeds")
+OF_RUNS = ("switching", "superposing", "generalisation")
+KINDS = (*OF_ROWS, *OF_A_RUN, *OF_RUNS)
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes a kind of figure, or a paper's figure once its paper's name has been typed."""
     from bench.report.papers import papers
 
-    names = [*OF_ROWS, *OF_A_RUN]
+    names = [*KINDS]
     names += [f"{paper.name}:{figure.id}" for paper in papers().values() for figure in paper.figures]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 @click.command("plot")
 @click.argument("kind", metavar="[KIND|PAPER:FIGURE]", default="all", shell_complete=_kinds)
-@click.argument("run", metavar="[RUN]", required=False, shell_complete=runs)
+@click.argument("run", metavar="[RUN]...", nargs=-1, shell_complete=runs)
 @click.option("--output", "-o", metavar="DIR", help="Folder for the pictures. [default: RESULTS/figures]")
 @medium_option
 @click.option(
@@ -43,7 +45,7 @@ def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @filters
 def command(
     kind: str,
-    run: str | None,
+    run: tuple[str, ...],
     metrics: str | None,
     output: str | None,
     results: str,
@@ -60,32 +62,46 @@ def command(
       curves        terms of the loss, and scores on the way
       correlation   factors and latents, the pairs behind the MCC
       information   mutual information that methods of sequences log
-      all           all of these but information (the default)
+      shares        equivariance error against the share of labels
+      all           all of these (the default)
     KIND of one RUN, named as for `bench traverse`:
       codes         bars beside images and reconstructions
       sources       |correlation| of |factors| and |codes|
       swaps         the content of some sequences with the motion of others; a GIF too
+      flow          the field that latents follow, and their paths
+      speeds        inferred speeds beside the true ones, where what acts switches
+    KIND of several RUNs, or of the first seed of all rows that options leave, a GIF too:
+      switching, superposing   true sequences above those that methods make of their first frames
+      generalisation           the same for observations unlike those trained on, and the stored scores
     PAPER:FIGURE, as `bench paper list` names them, draws ours.
 
     \b
     Examples:
       bench plot scores --datasets natural_sprites --for paper
       bench plot codes vsc/smiley/0
+      bench plot switching --methods ffrl,sta,tvae --datasets transforming_mnist
       bench plot cdsvae:fig3
     """
-    if kind not in (*OF_ROWS, *OF_A_RUN):
-        if run is not None or metrics is not None:
-            raise UsageError(f"`bench plot {kind}` takes no {'RUN' if run is not None else '--metrics'}")
+    given = {"--methods": methods, "--datasets": datasets, "--budget": budget, "--metrics": metrics}
+    options = [name for name, value in given.items() if value is not None]
+    if kind not in KINDS:
+        if run or metrics is not None:
+            raise UsageError(f"`bench plot {kind}` takes no {'RUN' if run else '--metrics'}")
         return _draw_paper(kind, output, results, data_root, methods, datasets, budget)
     if kind in OF_A_RUN:
-        choices = {"--methods": methods, "--datasets": datasets, "--budget": budget, "--metrics": metrics}
-        _check_run(kind, run, [name for name, value in choices.items() if value is not None])
-        assert run is not None
-        for path in _draw_run(kind, run, figures_folder(results, output), results, data_root):
-            click.echo(str(path))
-        return 0
-    if run is not None:
-        raise UsageError(f"`bench plot {kind}` draws all stored rows, not one RUN; {', '.join(OF_A_RUN)} take one")
+        _check_run(kind, run, options)
+        return _listed(_draw_run(kind, run[0], figures_folder(results, output), results, data_root), kind)
+    if kind in OF_RUNS:
+        if metrics is not None:
+            raise UsageError(f"`bench plot {kind}` has no panels to choose; --metrics is for scores")
+        if run and options:
+            raise UsageError(f"`bench plot {kind}` takes RUNs or {options[0]}, not both")
+        rows = [] if run else stored_rows(results, methods, datasets, budget)
+        folder = figures_folder(results, output)
+        return _listed(_draw_runs(kind, run, rows, methods is not None, folder, results, data_root), kind)
+    if run:
+        some = ", ".join([*OF_A_RUN, *OF_RUNS])
+        raise UsageError(f"`bench plot {kind}` draws all stored rows, not one RUN; {some} take one")
 
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
@@ -103,6 +119,10 @@ def command(
     made: list[Path] = []
     for group in groups(rows, defaults_of):
         made += _draw(group, kind, folder / group.slug, keys)
+    return _listed(made, kind)
+
+
+def _listed(made: list[Path], kind: str) -> int:
     for path in made:
         click.echo(str(path))
     if not made:
@@ -110,9 +130,11 @@ def command(
     return 0
 
 
-def _check_run(kind: str, run: str | None, choices: list[str]) -> None:
-    """UsageError unless a run is named and nothing chooses among rows."""
-    if run is None:
+def _check_run(kind: str, run: tuple[str, ...], choices: list[str]) -> None:
+    """UsageError unless one run is named and nothing chooses among rows."""
+    if len(run) > 1:
+        raise UsageError(f"`bench plot {kind}` draws one run, got {', '.join(run)}")
+    if not run:
         raise UsageError(
             f"`bench plot {kind}` draws one run; name it: bench plot {kind} METHOD/DATASET/SEED, or its hash"
         )
@@ -128,6 +150,21 @@ def _draw_run(kind: str, name: str, folder: Path, results: str, data_root: str |
     folders = Folders.from_environment(results, data_root)
     row = Store(folders.results).find(name)
     return draw(kind, row, folders, folder / f"{kind}-{row['hash']}")
+
+
+def _draw_runs(
+    kind: str, names: Sequence[str], rows: list[dict[str, Any]], is_chosen: bool, folder: Path, results: str,
+    data_root: str | None,
+) -> list[Path]:  # fmt: skip
+    from bench.cli.move_pictures import draw_named, draw_tables
+    from bench.opening import Folders
+    from bench.store import Store
+
+    folders = Folders.from_environment(results, data_root)
+    if names:
+        store = Store(folders.results)
+        return draw_named(kind, [store.find(name) for name in names], folder, folders)
+    return draw_tables(kind, rows, is_chosen, folder, folders)
 
 
 def _draw_paper(
@@ -162,7 +199,7 @@ def _find_figures(name: str) -> tuple[Paper, Sequence[PaperFigure]]:
 
     head, colon, figure_id = name.partition(":")
     if not colon and head not in papers() and not head.endswith((".csv", ".toml")):
-        kinds = [*OF_ROWS, *OF_A_RUN]
+        kinds = [*KINDS]
         raise UsageError(
             f"`bench plot` draws no '{name}'.{did_you_mean(name, [*kinds, *papers()])} It draws {', '.join(kinds)}, or "
             "PAPER:FIGURE; `bench paper list` shows the figures of papers"
@@ -182,7 +219,7 @@ def _find_figures(name: str) -> tuple[Paper, Sequence[PaperFigure]]:
 
 
 def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[Path]:
-    from bench.report import curves, figures
+    from bench.report import curves, figures, share_figures
     from bench.report.frame import slugify
 
     made: list[Path] = []
@@ -193,6 +230,8 @@ def _draw(group: Any, kind: str, folder: Path, keys: list[str] | None) -> list[P
         made += figures.draw_score_curves(group, folder / "scores-over-steps")
     if kind in ("information", "all"):
         made += curves.draw_information(group, folder / "information")
+    if kind in ("shares", "all"):
+        made += share_figures.draw_shares(group, folder / "shares")
     if kind in ("correlation", "all"):
         for cell in group.cells:
             if kind == "correlation" or not cell.is_reference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ N_VALUES = 7  # of a latent
 
 
 def draw(kind: str, row: Mapping[str, Any], folders: Folders, stem: Path, **options: Any) -> list[Path]:
-    """Draw "codes", "sources", "swaps" or "traversals" of a row.
+    """Draw "codes", "sources", "swaps", "traversals", "flow" or "speeds" of a row.
 
     Args:
         stem: path without ending.
@@ -28,9 +28,7 @@ def draw(kind: str, row: Mapping[str, Any], folders: Folders, stem: Path, **opti
     """
     title = f"{RunSpec.from_dict(row['spec']).label} ({row['hash'][:8]})"
     try:
-        return {"codes": _codes, "sources": _sources, "swaps": _swaps, "traversals": _traversals}[kind](
-            row, folders, stem, title, **options
-        )
+        return _DRAWN[kind](row, folders, stem, title, **options)
     except UsageError:
         raise
     except ValueError as error:
@@ -77,3 +75,22 @@ def _traversals(
         trained.decode, start, ranges, stem,
         n_values=steps, latent_factors=assigned(row), title=title, latents=latents, first_row=first_row,
     )  # fmt: skip
+
+
+def _flow(row: Mapping[str, Any], folders: Folders, stem: Path, title: str) -> list[Path]:
+    from bench.flow_fields import flow_fields
+    from bench.report.flow_pictures import draw_flow
+
+    return draw_flow(flow_fields(row, folders), stem, title=title)
+
+
+def _speeds(row: Mapping[str, Any], folders: Folders, stem: Path, title: str) -> list[Path]:
+    from bench.inferred_speeds import inferred_speeds
+    from bench.report.speed_pictures import draw_speeds
+
+    return draw_speeds(inferred_speeds(row, folders), stem, title=title)
+
+
+_DRAWN: Mapping[str, Callable[..., list[Path]]] = {
+    "codes": _codes, "sources": _sources, "swaps": _swaps, "traversals": _traversals, "flow": _flow, "speeds": _speeds,
+}  # fmt: skip

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.report.animation import enlarged, save_gif
 from bench.report.style import caption, is_narrow, is_on_screen, new_figure, points, save, style, width_of
-from bench.whole_files import written_whole
 
 WIDTH_CM = 17.0
 MOST_SHOWN, MOST_SHOWN_IN_COLUMN = 5, 3  # frames of a sequence that stand beside each other
-_FRAME_MS, _ZOOM = 160, 2
 
 
 def draw_swaps(
@@ -113,8 +112,6 @@ def _strip(frames: np.ndarray) -> np.ndarray:
 
 def _animated(cells: list[list[np.ndarray | None]], path: Path) -> Path:
     """All cells beside each other in one GIF that repeats; a line parts the sources from what is generated."""
-    from PIL import Image
-
     first = next(cell for cell in cells[0] if cell is not None)
     n_frames, channels, height, width = first.shape
     gap = max(width // 32, 1)
@@ -127,15 +124,8 @@ def _animated(cells: list[list[np.ndarray | None]], path: Path) -> Path:
                 _padded(frame, gap * (1 + 3 * (i == 0)), gap * (1 + 3 * (j == 0))) for j, frame in enumerate(frames)
             ]
             rows.append(np.concatenate(padded, axis=2))
-        image = np.rint(255 * np.concatenate(rows, axis=1)).astype(np.uint8).transpose(1, 2, 0)
-        image = image.repeat(_ZOOM, 0).repeat(_ZOOM, 1)
-        pictures.append(
-            Image.fromarray(image[..., 0] if channels == 1 else image).convert("P", palette=Image.Palette.ADAPTIVE)
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        pictures[0].save(partial, format="GIF", save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0)
-    return path
+        pictures.append(enlarged(np.concatenate(rows, axis=1)))
+    return save_gif(pictures, path)
 
 
 def _padded(frame: np.ndarray, below: int, right: int) -> np.ndarray:

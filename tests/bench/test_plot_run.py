@@ -59,7 +59,7 @@ def test_a_traversal_of_the_largest_codes_has_a_file_of_its_own(capsys, stored):
         (["plot", "codes"], "draws one run; name it: bench plot codes METHOD/DATASET/SEED"),
         (["plot", "sources", RUN, "--methods", "pca"], "--methods chooses among rows of the other kinds"),
         (["plot", "codes", RUN, "--metrics", "mcc"], "--metrics chooses among rows of the other kinds"),
-        (["plot", "scores", RUN], "draws all stored rows, not one RUN; codes, sources, swaps take one"),
+        (["plot", "scores", RUN], "draws all stored rows, not one RUN; codes, sources, swaps, flow, speeds, switching"),
         (["plot", "codes", "random_codes/smiley/0"], "does not decode codes"),
         (["plot", "codes", "zzz"], "no row in"),
         (["traverse", RUN, "--largest", "0"], "0 is not in the range x>=1"),
