@@ -168,7 +168,8 @@ def _in_cost(row: Mapping[str, Any]) -> Iterator[str]:
         yield "cost: seconds are not a table of numbers ≥ 0"
     if not isinstance(cost.get("device"), str | None):
         yield "cost: the device is not text"
-    for name in ("frames_per_second", "peak_memory_mb", "peak_gpu_memory_mb", "waiting_for_data"):
+    for name in ("frames_per_second", "peak_memory_mb", "peak_gpu_memory_mb", "waiting_for_data",
+                 "training_processor_seconds"):  # fmt: skip
         if not (cost.get(name) is None or is_number(cost[name])):
             yield f"cost: {name} is {shown(cost[name])}, not a number"
     made = row["provenance"]

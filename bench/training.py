@@ -66,6 +66,8 @@ class Training:
         curve: "step" and one list per loss term, equally long.
         scores: {"step", "metrics"} for each scoring during training.
         seconds, waiting: wall time of the steps and, within it, of waiting for data; summed over resumptions.
+        processor_seconds: time that processors worked on the steps, in this process; None where a part of the training
+            did not measure it.
     """
 
     step: int = 0
@@ -73,6 +75,7 @@ class Training:
     scores: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     waiting: float = 0.0
+    processor_seconds: float | None = 0.0
 
 
 def _nobody(text: str) -> None:
@@ -88,10 +91,12 @@ def _training_of(facts: Any, n_steps: int) -> Training:
     wrong = row_shape.unstorable(facts) or next(row_shape.in_curves(facts), "")
     if wrong:
         raise ValueError(wrong)
-    done = Training(**facts)
+    done = Training(**({"processor_seconds": None} | facts))
     if not row_shape.is_count(done.step, 0) or done.step > n_steps:
         raise ValueError(f"{row_shape.shown(done.step)} steps done of {n_steps}")
-    if "step" not in done.curve or not all(row_shape.is_number(v) and v >= 0 for v in (done.seconds, done.waiting)):
+    if "step" not in done.curve or not all(
+        row_shape.is_number(v) and v >= 0 for v in (done.seconds, done.waiting, done.processor_seconds or 0.0)
+    ):
         raise ValueError("its curve or its times are no numbers")
     return done
 
@@ -201,6 +206,7 @@ class Trainer:
         draws = self.batches(self.rng)
         self.method.train()
         last_save = started = time.perf_counter()
+        worked = time.process_time()
         while done.step < n_steps:
             before = time.perf_counter()
             draw = next(draws)
@@ -212,16 +218,21 @@ class Trainer:
                 report(done.step)
             now = time.perf_counter()
             done.seconds, started = done.seconds + now - started, now
+            spent = time.process_time()
+            if done.processor_seconds is not None:
+                done.processor_seconds += spent - worked
+            worked = spent
             if score and schedule.score_every and done.step % schedule.score_every == 0:
                 done.scores.append({"step": done.step, "metrics": score()})
                 self.method.train()
-                started = time.perf_counter()
+                started, worked = time.perf_counter(), time.process_time()
             if should_stop():
                 self.save()
                 raise Interrupted
             if done.step == n_steps or now - last_save >= schedule.checkpoint_seconds:
                 self.save()
                 last_save = started = time.perf_counter()
+                worked = time.process_time()
         return done
 
     def step(self, draw: Draws) -> None:

@@ -259,6 +259,9 @@ class _Run:
             "waiting_for_data": round(trainer.done.waiting / trained, 4) if trained else 0.0,
             "frames_per_second": round(frames / trained, 1) if trained else None,
         }
+        worked = trainer.done.processor_seconds
+        if trained and worked is not None and self.device.type == "cpu":
+            row["cost"]["training_processor_seconds"] = round(worked, 3)
         # a run that was continued also spent what its earlier processes trained for
         row["cost"]["seconds"]["total"] = earlier
         if old is not None:

@@ -28,7 +28,7 @@ def draw_flow(fields: Sequence[FlowField], path: Path, *, title: str = "") -> li
     n_columns = min(len(fields), 2 if is_narrow(WIDTH_CM) else 3)
     n_rows = -(-len(fields) // n_columns)
     with style():
-        figure = new_figure(1.7 + n_rows * (width_of(WIDTH_CM) / n_columns - 0.1), WIDTH_CM)
+        figure = new_figure(1.95 + n_rows * (width_of(WIDTH_CM) / n_columns - 0.1), WIDTH_CM)
         grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
         for unused in grid[len(fields) :]:
             unused.remove()
@@ -37,9 +37,10 @@ def draw_flow(fields: Sequence[FlowField], path: Path, *, title: str = "") -> li
         caption(
             figure,
             f"{title}\nthe plane in which codes move: principal axes of codes along their paths, each path about its "
-            "own mean; arrows: velocity of a step, mean over codes and steps, the longest to scale; shades: its "
-            "potential, dark is high; lines: paths of test observations' codes, from the dot on; above: which flow, "
-            "and the share of the paths' squared velocity that lies in the plane",
+            "own mean; arrows: velocity of a step, mean over codes and steps, the longest to scale; shades: the "
+            "potential, dark is high, whose gradient the velocity is (plus STA's rotation); lines: paths of test "
+            "observations' codes, from the dot on; above: which flow, and the share of the paths' squared velocity in "
+            "the plane",
         )
         return save(figure, path)
 

@@ -294,6 +294,7 @@ def _costs(row: Row) -> list[tuple[str, str]]:
         ("steps", f"{training.get('n_steps', 0):,}"),
         ("parameters", f"{training.get('n_parameters', 0):,}"),
         ("frames per second", format_cost(cost.get("frames_per_second"))),
+        ("processor time of training", f"{format_cost(cost.get('training_processor_seconds'))} s"),
         ("waiting for data", "—" if waiting is None else f"{100 * waiting:.2g} % of training"),
         ("peak memory", f"{format_cost(cost.get('peak_memory_mb'))} MB"),
         ("peak GPU memory", f"{format_cost(cost.get('peak_gpu_memory_mb'))} MB"),

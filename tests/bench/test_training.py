@@ -98,6 +98,25 @@ def test_score_and_logging_do_not_disturb_training(tmp_path):
         assert torch.equal(tensor, final_state(busy)[name]), name
 
 
+def test_processor_time_of_steps_adds_up_over_resumptions_or_is_not_known(tmp_path):
+    path = tmp_path / "a.safetensors"
+    first = slowvae_trainer(path)
+    with pytest.raises(Interrupted):
+        first.run(Schedule(log_every=3), should_stop=lambda: first.done.step == 4)
+    second = slowvae_trainer(path)
+    second.restore()
+    assert second.done.processor_seconds == first.done.processor_seconds > 0
+    assert second.run(Schedule(log_every=3)).processor_seconds > first.done.processor_seconds
+
+    tensors, facts = checkpoint.load(path)
+    del facts["training"]["processor_seconds"]  # as written before it was measured
+    facts["training"]["step"] = 4
+    checkpoint.save(path, tensors, facts)
+    third = slowvae_trainer(path)
+    third.restore()
+    assert third.run(Schedule(log_every=3)).processor_seconds is None
+
+
 class WithDropout(Method):
     """Draws its masks from torch's global generator, as layers do."""
 
