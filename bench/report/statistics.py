@@ -140,21 +140,44 @@ def bootstrap_interval(
     rng: np.random.Generator,
     n_resamples: int = 10_000,
     confidence: float = CONFIDENCE,
+    is_expanded: bool = True,
 ) -> np.ndarray:
     """Percentile interval of ``statistic(*methods)`` when runs are resampled within each data set.
+
+    The plain percentile interval covers too little where data sets have few runs each: of 3 runs a resample has two
+    thirds of the variance, whatever the number of data sets, and quantiles of the normal law are too near. For 10 data
+    sets of 3 runs it covers 85 to 89 % where 95 % is claimed, for 3 of 10 runs 92 %, for one of 30 runs 94 %. The
+    expanded interval (Hesterberg, The American Statistician 2015) takes quantiles further out to make up for both, and
+    covers 93 to 96 %; of runs as skewed as the exponential law still 2 to 4 % less.
 
     Args:
         statistic: one of the aggregates above; it must reduce the last axis and keep leading ones.
         methods: ``tasks`` of each method, resampled independently of each other.
+        is_expanded: False for the plain percentiles, as rliable reports them.
 
     Returns:
-        (2, …): lower and upper end. For aggregates over some twenty runs or more; with fewer it is too narrow.
+        (2, …): lower and upper end. For aggregates over some twenty runs or more.
     """
     # Blocks of 1,000 keep the pairwise comparisons of `probability_of_improvement` within some tens of megabytes.
     sizes = [min(1_000, n_resamples - done) for done in range(0, n_resamples, 1_000)]
     draws = [statistic(*[_resample(tasks, size, rng) for tasks in methods]) for size in sizes]
     tail = (1 - confidence) / 2
+    if is_expanded:
+        tail = _expanded([len(task) for tasks in methods for task in tasks], tail)
     return np.quantile(np.concatenate(draws), [tail, 1 - tail], axis=0)
+
+
+def _expanded(sizes: Sequence[int], tail: float) -> float:
+    """The share of resamples to leave out at each end, from the numbers of runs: at most ``tail``.
+
+    A mean over data sets of n_k runs has the variance Σ σ²/n_k, its resamples Σ σ² (n_k - 1)/n_k²; the deviations that
+    σ² is estimated from have Σ (n_k - 1) degrees of freedom.
+    """
+    degrees = sum(n - 1 for n in sizes)
+    if degrees == 0:  # one run of each data set: its resamples are all alike
+        return tail
+    narrow = math.sqrt(sum(1 / n for n in sizes) / sum((n - 1) / n**2 for n in sizes))
+    return float(special.ndtr(narrow * _student(degrees, tail)))
 
 
 def _resample(tasks: Tasks, size: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from bench.report import statistics as st
 
@@ -40,7 +40,9 @@ def test_aggregates_equal_the_reference(aggregate, name):
 @pytest.mark.parametrize("aggregate", ["iqm", "mean", "median", "optimality_gap"])
 def test_stratified_bootstrap_agrees_with_the_reference(aggregate, name):
     record = EXPECTED[f"{aggregate}_ci95({name})"]
-    interval = st.bootstrap_interval(AGGREGATES[aggregate], golden_scores()[name], rng=np.random.default_rng(0))
+    interval = st.bootstrap_interval(
+        AGGREGATES[aggregate], golden_scores()[name], rng=np.random.default_rng(0), is_expanded=False
+    )
     np.testing.assert_allclose(interval, record["value"], rtol=0, atol=record["tol"])
 
 
@@ -146,6 +148,39 @@ def test_aggregates_take_data_sets_with_different_numbers_of_runs():
 def test_equal_methods_improve_on_each_other_half_of_the_time():
     tasks = [np.array([0.1, 0.5, 0.5])]
     assert st.probability_of_improvement(tasks, tasks) == 0.5
+
+
+def coverage(statistic, n_tasks, n_runs, *, is_expanded=True, n_trials=1_500):
+    """How often the interval of 30 pooled runs holds the value of the law that they are drawn from."""
+    rng = np.random.default_rng(30)
+    levels = np.linspace(0.2, 0.8, n_tasks)[:, None]  # data sets differ in how hard they are
+    points = special.ndtri((np.arange(20_001) + 0.5) / 20_001)  # quantiles of the normal law: its "runs" without chance
+    truth = statistic([*(levels + 0.05 * points)])
+    covered = 0
+    for trial in levels + 0.05 * rng.standard_normal((n_trials, n_tasks, n_runs)):
+        low, high = st.bootstrap_interval(statistic, [*trial], rng=rng, n_resamples=1_000, is_expanded=is_expanded)
+        covered += low <= truth <= high
+    return covered / n_trials
+
+
+@pytest.mark.parametrize(
+    ("statistic", "n_tasks", "n_runs"),
+    [(st.iqm, 10, 3), (st.iqm, 6, 5), (st.iqm, 3, 10), (st.iqm, 1, 30), (st.mean_over_tasks, 10, 3)],
+)
+def test_bootstrap_of_thirty_pooled_runs_covers_what_it_claims(statistic, n_tasks, n_runs):
+    # 1,500 trials: the standard error of a coverage of 95 % is 0.56 %
+    assert 0.93 <= coverage(statistic, n_tasks, n_runs) <= 0.97
+
+
+def test_plain_percentiles_cover_too_little_where_each_data_set_has_three_runs():
+    assert coverage(st.iqm, 10, 3, is_expanded=False, n_trials=500) < 0.92
+
+
+def test_expanded_tails_are_hesterbergs_for_one_data_set_and_the_plain_ones_in_the_limit():
+    # α' = Φ(-√(n / (n - 1)) t), n = 3: t = 4.302653
+    assert st._expanded([3], 0.025) == pytest.approx(special.ndtr(-(1.5**0.5) * 4.302653), rel=1e-5)
+    assert st._expanded([100_000], 0.025) == pytest.approx(0.025, rel=1e-3)
+    assert st._expanded([1, 1], 0.025) == 0.025
 
 
 def test_bootstrap_resamples_within_each_data_set():
