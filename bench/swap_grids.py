@@ -42,10 +42,13 @@ def swap_grid(row: Mapping[str, Any], folders: Folders, n_contents: int = 4, n_m
     Raises:
         UsageError: the run has no two codes to exchange, or its checkpoint or data are not here.
     """
+    refusal = f"{row['spec']['method']} has no static and dynamic code to exchange, so there are no swaps to draw"
+    if row["spec"]["view"] != "sequences":
+        raise UsageError(refusal)
     spec, method, data = loaded(row, folders)
     has_sides = not hasattr(method, "parts") or set(SIDES) <= set(method.part_names)
-    if spec.view != "sequences" or not has_sides or not hasattr(method, "generate"):
-        raise UsageError(f"{spec.method} has no static and dynamic code to exchange, so there are no swaps to draw")
+    if not has_sides or not hasattr(method, "generate"):
+        raise UsageError(refusal)
     method.eval()
     n, device = n_contents + n_motions, torch.device("cpu")
     is_real = hasattr(method, "parts")

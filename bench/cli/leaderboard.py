@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import data_root_option, filters, results_option, stored_rows
+from bench.registry import UsageError
 
-N_LATENTS, N_VALUES = 6, 7  # of a picture in the gallery
+if TYPE_CHECKING:
+    from bench.opening import Folders
+    from bench.report.board import Picture
+
+N_LATENTS, N_VALUES = 6, 7  # of a traversal in the gallery
+N_CONTENTS, N_MOTIONS = 3, 2  # of swaps
 
 
 @click.command("leaderboard")
 @results_option
 @click.option("--output", default="leaderboards", show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option(
-    "--gallery", is_flag=True, help="Add traversals of the same input by every method whose checkpoint is in the store."
-)
+    "--gallery", is_flag=True,
+    help="Add traversals, and swaps of sequences, of the same inputs by every method whose checkpoint is in the store.",
+)  # fmt: skip
 @data_root_option
 @filters
 def command(
@@ -52,29 +60,49 @@ def _method_cards() -> dict[str, dict[str, str]]:
     }
 
 
-def _pictures(rows: list[dict[str, Any]], results: str, data_root: str | None) -> list[Any]:
-    """Traversals of one run of each cell that still has its checkpoint, all from the same evaluation row."""
+def _pictures(rows: list[dict[str, Any]], results: str, data_root: str | None) -> list[Picture]:
+    """Of one run of each cell that still has its checkpoint: traversals and swaps, all from the same inputs."""
     from bench.cli.results import defaults_of
     from bench.opening import Folders
     from bench.report.board import Picture
     from bench.report.frame import groups
-    from bench.report.strips import mosaic
-    from bench.report.traverse import ranges_of
-    from bench.trained import NotTraversable, assigned, revive
+    from bench.trained import NotTraversable
 
     folders = Folders.from_environment(results, data_root)
     found = []
-    for i, group in enumerate(groups(rows, defaults_of)):
-        for cell in group.cells:
-            for row in cell.done:
-                try:
-                    trained = revive(row, folders)
-                except NotTraversable:
-                    continue
-                factors = assigned(row)
-                ranges = ranges_of(trained.usual_codes(), 0.01, 0.99)
-                picture = mosaic(trained.decode, trained.start(0), ranges, factors, N_LATENTS, N_VALUES)
-                caption = f"seed {row['spec']['seed']}; rows: {picture.caption}"
-                found.append(Picture(i, group.cell_label(cell), caption, picture.source))
-                break  # one seed of a cell is enough for a look
+    for kind, draw in (("traversal", _traversal), ("swaps", _swaps)):
+        for i, group in enumerate(groups(rows, defaults_of)):
+            for cell in group.cells:
+                for row in cell.done:
+                    try:
+                        what, source = draw(row, folders)
+                    except NotTraversable:
+                        continue
+                    except UsageError:
+                        break  # not with this method
+                    caption = f"seed {row['spec']['seed']}; {what}"
+                    found.append(Picture(i, group.cell_label(cell), caption, source, kind))
+                    break  # one seed of a cell is enough for a look
     return found
+
+
+def _traversal(row: Mapping[str, Any], folders: Folders) -> tuple[str, str]:
+    """What is shown, in words, and the picture's address."""
+    from bench.report.strips import mosaic
+    from bench.report.traverse import ranges_of
+    from bench.trained import assigned, revive
+
+    trained = revive(row, folders)
+    ranges = ranges_of(trained.usual_codes(), 0.01, 0.99)
+    picture = mosaic(trained.decode, trained.start(0), ranges, assigned(row), N_LATENTS, N_VALUES)
+    return f"rows: {picture.caption}", picture.source
+
+
+def _swaps(row: Mapping[str, Any], folders: Folders) -> tuple[str, str]:
+    from bench.report.swap_pictures import swap_mosaic
+    from bench.swap_grids import swap_grid
+
+    grid = swap_grid(row, folders, N_CONTENTS, N_MOTIONS)
+    source = swap_mosaic(grid.contents, grid.motions, grid.generated)
+    whose = "test sequences" if grid.is_real else "sequences that the method drew itself, as it cannot encode"
+    return f"rows: content, columns: motion, of {whose}", source

@@ -32,12 +32,14 @@ class Picture:
     Attributes:
         table: index of the table that its run stands in.
         data: a ``data:image/png;base64,…`` address.
+        kind: "traversal" or "swaps".
     """
 
     table: int
     method: str
     caption: str
     data: str
+    kind: str = "traversal"
 
 
 def page(
@@ -50,7 +52,7 @@ def page(
 
     Args:
         methods: name → "title", "paper", "summary", "family", "verified", "source", "notes" of its card.
-        pictures: of the gallery, for example traversals of the same input.
+        pictures: of the gallery: traversals, and swaps, of the same inputs.
     """
     methods = methods or {}
     data = {
@@ -69,7 +71,7 @@ def page(
     return environment.get_template("board.html").render(
         style=Markup(style), script=Markup(script), data=Markup(embedded(data)), n_tables=len(found),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        has_pictures=bool(pictures),
+        kinds={one.kind for one in pictures},
     )  # fmt: skip
 
 

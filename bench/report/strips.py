@@ -88,14 +88,24 @@ def mosaic(
 
 def _picture(frames: np.ndarray) -> tuple[str, int, int]:
     """Frames (n, channels, height, width) in [0, 1] side by side, clear between them: (data address, width, height)."""
+    image = _side_by_side(frames)
+    return as_address(image), image.shape[1], image.shape[0]
+
+
+def as_address(image: np.ndarray) -> str:
+    """A ``data:`` address of a PNG of uint8 pixels (height, width, 1 to 4 channels)."""
     from PIL import Image
 
+    out = BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(out, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _side_by_side(frames: np.ndarray) -> np.ndarray:
+    """Pixels (height, width, channels + 1) uint8, the last channel the opacity."""
     gap = max(frames.shape[-1] // 32, 1)
     levels = np.rint(np.clip(np.nan_to_num(frames.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
     opaque = np.full_like(levels[:, :1], 255)
     padded = np.pad(np.concatenate([levels, opaque], axis=1), [(0, 0), (0, 0), (0, 0), (0, gap)])
     n, channels, height, width = padded.shape
-    image = padded.transpose(2, 0, 3, 1).reshape(height, n * width, channels)[:, :-gap]
-    out = BytesIO()
-    Image.fromarray(image).save(out, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}", image.shape[1], height
+    return padded.transpose(2, 0, 3, 1).reshape(height, n * width, channels)[:, :-gap]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.report.animation import enlarged, save_gif
+from bench.report.strips import as_address
 from bench.report.style import caption, is_narrow, is_on_screen, new_figure, points, save, style, width_of
 
 WIDTH_CM = 17.0
@@ -50,6 +51,37 @@ def draw_swaps(
     cells = _cells(contents, motions, generated)
     made = _still(cells, path, title, is_real, is_sound)
     return made if is_sound or not is_on_screen() else [*made, _animated(cells, path.with_suffix(".gif"))]
+
+
+def swap_mosaic(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray, n_frames: int = 3) -> str:
+    """The same grid as one small picture for a page, a ``data:`` address: ``n_frames`` frames of each sequence.
+
+    Args:
+        contents, motions, generated: as for ``draw_swaps``.
+    """
+    shown = np.unique(np.linspace(0, contents.shape[1] - 1, n_frames).round().astype(int))
+    rows = []
+    is_sound = contents.ndim == 3
+    values = np.concatenate([contents.ravel(), motions.ravel(), generated.ravel()])
+    low, high = np.quantile(values, [0.01, 0.99]) if is_sound else (0.0, 1.0)
+    for i, row in enumerate(_cells(contents, motions, generated)):
+        strips = []
+        for j, sequence in enumerate(row):
+            if sequence is None:
+                sequence = np.full_like(contents[0], np.nan)
+            if is_sound:
+                image = sequence.T[::-1, :, None]
+            else:
+                frames = sequence[shown[:1]] if j == 0 else sequence[shown]
+                image = np.concatenate([*frames], axis=2).transpose(1, 2, 0)
+            gap = max(image.shape[0] // 16, 1)
+            wide = gap * (3 if j == 0 else 1), gap * (3 if i == 0 else 1)
+            strips.append(np.pad(image, [(0, wide[1]), (0, wide[0]), (0, 0)], constant_values=np.nan))
+        rows.append(np.concatenate(strips, axis=1))
+    picture = np.concatenate(rows)
+    is_there = np.isfinite(picture).all(-1, keepdims=True)  # clear between sequences
+    levels = np.rint(255 * np.clip((np.nan_to_num(picture) - low) / (high - low or 1.0), 0, 1))
+    return as_address(np.concatenate([levels, 255 * is_there], axis=-1).astype(np.uint8))
 
 
 def _cells(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray) -> list[list[np.ndarray | None]]:

@@ -178,12 +178,11 @@
   for (const [name, facts] of Object.entries(data.metrics)) {
     $("metric-cards").append(card(name, facts, { paper: "paper", source: "source", blind_to: "blind to", verified: "verified" }));
   }
-  if ($("pictures")) {
-    for (const picture of data.pictures) {
-      const label = data.tables[picture.table].label;
-      const text = `${picture.method} on ${label}: ${picture.caption}`;
-      $("pictures").append(element("figure", {}, element("img", { src: picture.data, alt: text, loading: "lazy" }), element("figcaption", {}, text)));
-    }
+  for (const picture of data.pictures) {
+    const label = data.tables[picture.table].label;
+    const text = `${picture.method} on ${label}: ${picture.caption}`;
+    const image = element("img", { src: picture.data, alt: text, loading: "lazy" });
+    $(`pictures-${picture.kind}`).append(element("figure", {}, image, element("figcaption", {}, text)));
   }
   $("filters").addEventListener("input", show);
   $("filters").addEventListener("submit", (event) => event.preventDefault());

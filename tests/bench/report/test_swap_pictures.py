@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report.swap_pictures import draw_swaps
+from bench.report.swap_pictures import draw_swaps, swap_mosaic
 
 RNG = np.random.default_rng(0)
 
@@ -53,3 +56,30 @@ def test_spectrograms_are_not_animated(tmp_path):
 def test_what_cannot_be_drawn_is_refused(shapes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         draw_swaps(*(np.zeros(shape) for shape in shapes), tmp_path / "swaps")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_gallerys_grid_is_one_small_picture_with_the_sources_above_and_on_the_left(channels):
+    contents, motions = np.zeros((2, 5, channels, 16, 16)), np.full((3, 5, channels, 16, 16), 0.5)
+    generated = np.broadcast_to(np.arange(6).reshape(2, 3, 1, 1, 1, 1) / 5, (2, 3, 5, channels, 16, 16))
+    pixels = decoded(swap_mosaic(contents, motions, generated, n_frames=2))
+    # columns: one frame of content, then two of each motion, a pixel between, three after what is above or on the left
+    assert pixels.shape == (16 + 3 + 2 * 17, 16 + 3 + 3 * 33, channels + 1)
+    assert (pixels[:16, :16, -1] == 0).all(), "the corner is clear"
+    assert (pixels[:16, 19:51, 0] == 128).all()
+    assert (pixels[19:35, :16, 0] == 0).all()
+    shades = [[pixels[20 + 17 * i, 20 + 33 * j, 0] for j in range(3)] for i in range(2)]
+    assert shades == [[0, 51, 102], [153, 204, 255]]
+
+
+def test_spectrograms_of_the_gallery_stand_with_the_first_feature_below():
+    sound = np.broadcast_to(np.linspace(0, 1, 8), (1, 20, 8))
+    pixels = decoded(swap_mosaic(sound, sound, sound[None]))
+    assert pixels[-2, 0, 0] < pixels[-9, 0, 0]
+    assert pixels.shape[1] == 20 + 3 + 20 + 1
+
+
+def decoded(address):
+    head, _, text = address.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
