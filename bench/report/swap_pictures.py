@@ -70,7 +70,7 @@ def swap_mosaic(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray
             if sequence is None:
                 sequence = np.full_like(contents[0], np.nan)
             if is_sound:
-                image = sequence.T[::-1, :, None]
+                image = _spectrogram(sequence)
             else:
                 frames = sequence[shown[:1]] if j == 0 else sequence[shown]
                 image = np.concatenate([*frames], axis=2).transpose(1, 2, 0)
@@ -82,6 +82,13 @@ def swap_mosaic(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray
     is_there = np.isfinite(picture).all(-1, keepdims=True)  # clear between sequences
     levels = np.rint(255 * np.clip((np.nan_to_num(picture) - low) / (high - low or 1.0), 0, 1))
     return as_address(np.concatenate([levels, 255 * is_there], axis=-1).astype(np.uint8))
+
+
+def _spectrogram(sequence: np.ndarray) -> np.ndarray:
+    """Features (time, features) as a picture (height, width, 1), half as wide again as it is high."""
+    every = max(1, round(sequence.shape[1] / 64))
+    rows = sequence.T[::-1][::every]
+    return rows.repeat(max(1, round(1.5 * len(rows) / len(sequence))), axis=1)[..., None]
 
 
 def _cells(contents: np.ndarray, motions: np.ndarray, generated: np.ndarray) -> list[list[np.ndarray | None]]:

@@ -79,6 +79,13 @@ def test_spectrograms_of_the_gallery_stand_with_the_first_feature_below():
     assert pixels.shape[1] == 20 + 3 + 20 + 1
 
 
+def test_spectrograms_of_many_features_are_wider_than_high():
+    sound = np.zeros((1, 20, 200))
+    height, width, _ = decoded(swap_mosaic(sound, sound, sound[None])).shape
+    assert 1 < width / height < 2
+    assert height < 200
+
+
 def decoded(address):
     head, _, text = address.partition(",")
     assert head == "data:image/png;base64"
