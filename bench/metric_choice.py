@@ -33,7 +33,7 @@ def wanted(
     if asked is not None:
         return [one.id for one in resolve(asked)]
     own = protocol_named(protocol).metrics
-    further = [*_of_parts(method, info), *_of_moves(method), *_of_sequences(method, info)]
+    further = [*_of_parts(method, info), *_of_moves(method, info), *_of_sequences(method, info)]
     return [one.id for one in resolve([*own, *further])]
 
 
@@ -47,9 +47,13 @@ def _of_parts(method: type[Method] | None, info: DataInfo | None) -> list[str]:
     return [f"{one}@{part}" for part, n in n_factors.items() for one, n_least in OF_PARTS.items() if n >= n_least]
 
 
-def _of_moves(method: type[Method] | None) -> tuple[str, ...]:
-    """What a method is scored with beside the protocol's metrics because transformations are its subject."""
-    moves = OF_TRANSFORMATIONS if method is not None and method.card.view == "transformations" else ()
+def _of_moves(method: type[Method] | None, info: DataInfo | None) -> tuple[str, ...]:
+    """What every method that some rule moves is scored with on data whose transformations are known, and capsules."""
+    moves: tuple[str, ...] = ()
+    if method is not None and info is not None and info.transformations:
+        from bench.traversal_rule import can_move
+
+        moves = OF_TRANSFORMATIONS if can_move(method, info) else ()
     return moves + (OF_CAPSULES if "capsules" in parts_of(method) else ())
 
 

@@ -37,7 +37,7 @@ class VPSettings:
     evaluate_every: int
 
 
-QUICK = VPSettings(n_pairs=2_000, side=32, n_epochs=30, evaluate_every=5)
+QUICK = VPSettings(n_pairs=2_000, side=32, n_epochs=30, evaluate_every=15)
 FULL = VPSettings(n_pairs=10_000, side=0, n_epochs=200, evaluate_every=1)
 
 
@@ -83,9 +83,9 @@ def predictions(
     # not those of a caller who evaluates: tensors made there have no gradient
     with torch.inference_mode(False), torch.enable_grad():
         with seeded_global_state(seed):
-            network = pair_network(differences.shape[1], n_classes).to(device)
+            network = pair_network(differences.shape[1], n_classes).to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
-        x, y = differences.clone(), labels.to(device).clone()
+        x, y = differences.clone(memory_format=torch.channels_last), labels.to(device).clone()
         for epoch in range(1, settings.n_epochs + 1):
             network.train()
             for rows in train[torch.randperm(len(train), generator=generator)].split(_BATCH):

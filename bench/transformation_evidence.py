@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 N_SEQUENCES = 200  # of each transformation
 N_OF_PAIRS = 50  # of each pair of transformations
-N_LIKELIHOOD_FRAMES, N_LIKELIHOOD_SAMPLES = 100, 100
+N_LIKELIHOOD_FRAMES, N_LIKELIHOOD_SAMPLES = 500, 100
 
 
 def offers(method: type[Method], info: DataInfo) -> set[str]:

@@ -9,21 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Batch, DataSpec
-from methods.flow_calculus import Flow, gradient, hessian_row_sums, potential_flow
 from methods.flow_method import OUT_OF_SEQUENCE, FlowConfig, FlowMethod, times
-from methods.flow_networks import Potentials, stack_network
+from methods.flow_networks import stack_network
 from methods.flow_objectives import (
     CleanDensities,
     DiffusedPrior,
     Prior,
     ReleasedDensities,
-    laplacian,
     member_mean,
     released_residual,
     released_wave,
     squared_residual,
 )
-from methods.objectives import bernoulli_nll, gaussian_kl, sample_gaussian
+from methods.flow_potentials import PotentialFlow, Potentials
+from methods.objectives import gaussian_kl, sample_gaussian
 from methods.parameters import check_one_of
 
 PDE = Literal["hj", "wave", "none"]
@@ -79,7 +78,6 @@ class FlowFactors(FlowMethod):
     ) -> None:
         super().__init__(name, config, data, n_flows)
         self.config, n_flows = config, self.n_flows
-        self.potentials = Potentials(n_flows, config.width)
         has_force = config.force and config.pde == "hj"
         self.forces = Potentials(n_flows, config.width) if has_force else None
         learns_prior = config.objective == "released" and config.prior == "diffused"
@@ -93,11 +91,6 @@ class FlowFactors(FlowMethod):
         """How much each flow acts, (n_moves, n_flows, batch), and the terms of its inference."""
         raise NotImplementedError
 
-    def velocities(self, z: Tensor, move: int) -> Tensor:
-        """∇u_k(z, move), (n_flows, batch, n_latents)."""
-        at = self.beside(z)
-        return potential_flow(self.potentials, at, times(at, move)).field
-
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll``, ``kl`` and ``continuity`` are sums over time in nats, means over sequences.
 
@@ -108,9 +101,9 @@ class FlowFactors(FlowMethod):
         weights, index_terms = self.mixture(batch, x, generator)
         mean, log_var = self.model.posterior(x[:, 0])
         z = sample_gaussian(mean, log_var, generator)
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             path, flow_terms = self.follow(z, mean, log_var, weights, generator)
-        nll = bernoulli_nll(self.model.logits(path.flatten(0, 1)), x.flatten(0, 1)) * x.shape[1]
+        nll = self.path_nll(path, x, self.config.n_decoded, generator)
         terms = {"nll": nll, "kl": gaussian_kl(mean, log_var).mean(), **flow_terms, **index_terms}
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
@@ -126,56 +119,47 @@ class FlowFactors(FlowMethod):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents of all frames, (batch, n_moves + 1, n_latents), and the terms that the flows add to the loss."""
         config = self.config
-        is_clean = config.objective == "clean"
-        clean = CleanDensities(config.prior, z, mean, log_var)
-        released = ReleasedDensities(z, mean, log_var)
-        path, continuity, residual = [z], [], []
-        initial = self.initial_condition(z, weights[0])
-        for move, weight in enumerate(weights, start=1):
-            at = self.beside(path[-1])
-            flow = potential_flow(self.potentials, at, times(at, move))
-            curvature = (
-                laplacian(flow, config.n_probes, generator) if is_clean else hessian_row_sums(flow.field, flow.z)
-            )
-            path.append(path[-1] + (weight[..., None] * flow.field).sum(0))
-            if is_clean:
-                continuity.append(clean.kl(path[-1], (weight * curvature).sum(0), weight.sum(0)))
-            else:
-                prior = None if self.diffused is None else self.diffused(move, weight)
-                continuity.append(released.kl((weight[..., None] * curvature).sum(0), prior))
-            residual.append(self.equation(flow, curvature, weight))
-        terms = {"continuity": torch.stack(continuity).sum()}
+        path = self.path(z, weights)
+        flow = self.flows(path[:-1])
+        if config.objective == "clean":
+            curvature = self.every_move(flow.laplacian(config.n_probes, generator))
+            clean = CleanDensities(config.prior, z, mean, log_var)
+            continuity = clean.kl(path[1:], (weights * curvature).sum(1), weights.sum(1))
+        else:
+            curvature = self.every_move(flow.row_sums())
+            prior = None if self.diffused is None else self.diffused(weights)
+            released = ReleasedDensities(z, mean, log_var)
+            continuity = released.kl((weights[..., None] * curvature).sum(1), prior)
+        terms = {"continuity": continuity}
+        if config.pde == "wave":
+            terms["wave"] = self._wave(flow, curvature, weights)
+        elif config.pde == "hj":
+            terms["hamilton_jacobi"] = self._hamilton_jacobi(flow, weights)
         if config.pde != "none":
-            name = "wave" if config.pde == "wave" else "hamilton_jacobi"
-            terms |= {name: torch.stack(residual).sum(), "initial": initial}
-        return torch.stack(path, dim=1), terms
+            terms["initial"] = self.initial_condition(z, weights[0])
+        return path.transpose(0, 1), terms
 
-    def equation(self, flow: Flow, curvature: Tensor, weight: Tensor) -> Tensor:
-        """Mean squared residual of the equation, shape (), flows weighted by ``weight`` (n_flows, batch)."""
-        is_clean = self.config.objective == "clean"
-        if self.config.pde == "none":
-            return torch.zeros((), device=weight.device)
-        if self.wave_speed is not None:
-            return self._wave(flow, curvature, weight)
-        force = 0.0 if self.forces is None else self.forces(flow.z, flow.t)
-        if is_clean:
-            return squared_residual(flow, force, weight)
-        members = self.members(weight)
-        return (self.shares(weight) * released_residual(flow, force, members)).sum()
-
-    def _wave(self, flow: Flow, curvature: Tensor, weight: Tensor) -> Tensor:
-        assert self.wave_speed is not None
-        u_tt = gradient(flow.u_t, flow.t)
+    def _hamilton_jacobi(self, flow: PotentialFlow, weights: Tensor) -> Tensor:
+        """Squared residual of the Hamilton-Jacobi equation, summed over moves, shape ()."""
+        force = 0.0 if self.forces is None else self.every_move(self.forces(flow.z, flow.t))
+        u_t, field = self.every_move(flow.u_t), self.every_move(flow.field)
         if self.config.objective == "clean":
-            return (weight * (u_tt - self.wave_speed**2 * curvature) ** 2).sum(0).mean()
-        squares = released_wave(u_tt, curvature, self.wave_speed, self.members(weight))
-        return (self.shares(weight) * squares).sum()
+            return squared_residual(u_t, field, force, weights)
+        return (self.shares(weights) * released_residual(u_t, field, force, self.members(weights))).sum()
+
+    def _wave(self, flow: PotentialFlow, curvature: Tensor, weights: Tensor) -> Tensor:
+        assert self.wave_speed is not None
+        u_tt = self.every_move(flow.u_tt)
+        if self.config.objective == "clean":
+            return (weights * (u_tt - self.wave_speed**2 * curvature) ** 2).sum(1).mean(1).sum()
+        squares = released_wave(u_tt, curvature, self.wave_speed, self.members(weights))
+        return (self.shares(weights) * squares).sum()
 
     def initial_condition(self, z: Tensor, weight: Tensor) -> Tensor:
         """No velocity and no force at time 0, shape (): ‖∇u‖² + f² of the flows that act."""
         at = self.beside(z)
-        flow = potential_flow(self.potentials, at, times(at, 0))
-        force = torch.zeros_like(flow.u_t) if self.forces is None else self.forces(flow.z, flow.t)
+        flow = self.potentials.flow(at, times(at, 0))
+        force = 0.0 if self.forces is None else self.forces(flow.z, flow.t)
         if self.config.objective == "clean":
             return (weight * ((flow.field**2).sum(-1) + force**2)).sum(0).mean()
         squares = member_mean((flow.field**2).mean(-1) + force**2, self.members(weight))
@@ -190,7 +174,7 @@ class FlowFactors(FlowMethod):
         return torch.ones_like(weight) if self.index_network is not None else (weight > 0).to(weight.dtype)
 
     def shares(self, weight: Tensor) -> Tensor:
-        """How much of the batch each flow acts on, (n_flows,)."""
+        """How much of the batch each flow acts on, (…, n_flows), of weights (…, n_flows, batch)."""
         return weight.mean(-1)
 
 

@@ -14,7 +14,9 @@ from torch import Tensor
 from bench.api import DataSpec, MethodConfig
 from methods.flow_networks import flow_vae
 from methods.flow_objectives import Objective
+from methods.flow_potentials import PotentialFlow, Potentials
 from methods.image_vae import BernoulliVAE
+from methods.objectives import bernoulli_nll
 from methods.parameters import check_at_least, check_one_of, check_training
 
 OUT_OF_SEQUENCE = (
@@ -32,6 +34,8 @@ class FlowConfig(MethodConfig):
             Shapes3D.
         objective: "released" (the authors' arithmetic) or "clean" (the mathematics it stands for).
         n_moves: T, moves of each sequence that are trained on, from the first; 0 is all.
+        n_decoded: frames of each sequence that a step decodes, drawn anew at each; 0 is all. The likelihood of so many
+            stands for that of all, with the same mean and less work.
         n_probes: directions of Hutchinson's Laplacian where the objective is clean; 0 is the exact one.
     """
 
@@ -39,20 +43,21 @@ class FlowConfig(MethodConfig):
     width: int = 324
     objective: Objective = "released"
     n_moves: int = 0
-    n_probes: int = 1
+    n_decoded: int = 0
+    n_probes: int = 0
 
     def check(self, method: str) -> None:
         """Raise ValueError where a shared parameter is out of its range; ``method`` is named in the message."""
         check_training(method, self)
         check_at_least(method, self, 4, "width")
-        check_at_least(method, self, 0, "n_moves", "n_probes")
+        check_at_least(method, self, 0, "n_moves", "n_decoded", "n_probes")
         check_one_of(method, self, "objective", get_args(Objective))
         if self.width % 2:
             raise ValueError(f"{method}: parameter 'width' must be even (time is embedded in pairs), got {self.width}")
 
 
 class FlowMethod(BernoulliVAE):
-    """A VAE whose latents move along flows; a subclass says how fast, and adds the objective.
+    """A VAE whose latents move along potentials' gradients; a subclass may add further fields, and says what is learnt.
 
     Args:
         name: the method's, for messages.
@@ -73,10 +78,26 @@ class FlowMethod(BernoulliVAE):
         if self.n_moves > data.n_frames - 1:
             raise ValueError(f"{name}: n_moves={self.n_moves}, but sequences have {data.n_frames - 1} moves")
         self.model = flow_vae(data.observation_shape, config.width, twice_differentiable=twice_differentiable)
+        self.potentials = Potentials(self.n_flows, config.width)
 
     def velocities(self, z: Tensor, move: int) -> Tensor:
         """Velocity of each field, (n_fields, batch, n_latents), at z (batch, n_latents) and move 1, 2, …"""
-        raise NotImplementedError
+        at = self.beside(z)
+        return self.potentials.flow(at, times(at, move)).field
+
+    def path_nll(self, path: Tensor, x: Tensor, n_decoded: int, generator: torch.Generator) -> Tensor:
+        """-log p(x_0, …, x_T | z_0, …, z_T) of shape (), mean over sequences, or its estimate from some frames.
+
+        Args:
+            path: latents (batch, n_moves + 1, n_latents); x: frames (batch, n_moves + 1, *observation).
+            n_decoded: frames of each sequence, drawn without replacement; 0 is all.
+        """
+        n_frames = x.shape[1]
+        if 0 < n_decoded < n_frames:
+            order = torch.rand(x.shape[:2], generator=generator, device=x.device).argsort(1)[:, :n_decoded]
+            rows = torch.arange(len(x), device=x.device)[:, None]
+            path, x = path[rows, order], x[rows, order]
+        return n_frames * bernoulli_nll(self.model.logits(path.flatten(0, 1)), x.flatten(0, 1))
 
     def beside(self, z: Tensor) -> Tensor:
         """z (batch, n_latents) once for each flow, (n_flows, batch, n_latents)."""
@@ -96,16 +117,34 @@ class FlowMethod(BernoulliVAE):
         """Latents (batch, n_steps + 1, n_latents) from z (batch, n_latents) on, without a gradient."""
         if amounts.shape[-1] != self.n_fields:
             raise ValueError(f"{self.name}: amounts of {self.n_fields} flows expected, got {tuple(amounts.shape)}")
-        # velocities are derivatives, so they need a graph even where the caller asks for none
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
-            weights = amounts.detach().clone().permute(1, 2, 0)
-            path = [z.detach().clone()]
-            for move, weight in enumerate(weights, start=1):
-                velocity = self.velocities(path[-1], move)
-                path.append((path[-1] + (weight[..., None] * velocity).sum(0)).detach())
-        return torch.stack(path, dim=1)
+        with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+            return self.path(z, amounts.permute(1, 2, 0)).transpose(0, 1)
+
+    def path(self, z: Tensor, weights: Tensor, first: int = 1) -> Tensor:
+        """z_0, …, z_T, (n_moves + 1, batch, n_latents), of z_0 = z (batch, n_latents) at times ``first``, first + 1, …
+
+        Args:
+            weights: how much each field acts in each move, (n_moves, n_fields, batch).
+        """
+        path = [z]
+        for move, weight in enumerate(weights, start=first):
+            path.append(path[-1] + (weight[..., None] * self.velocities(path[-1], move)).sum(0))
+        return torch.stack(path)
+
+    def every_move(self, values: Tensor) -> Tensor:
+        """Of values (n_flows, n_moves · batch, …) those of each move: (n_moves, n_flows, batch, …)."""
+        return values.unflatten(1, (self.n_moves, -1)).transpose(0, 1)
+
+    def flows(self, starts: Tensor, first: int = 1) -> PotentialFlow:
+        """Derivatives of all potentials where moves start, z (n_moves, batch, n_latents), all moves side by side.
+
+        Rows are those of the first move, then those of the next; ``every_move`` tells them apart.
+        """
+        at = self.beside(starts.flatten(0, 1))
+        t = torch.arange(first, first + len(starts), device=at.device).repeat_interleave(starts.shape[1])
+        return self.potentials.flow(at, t.to(at.dtype).expand(self.n_flows, -1))
 
 
 def times(z: Tensor, move: int) -> Tensor:
-    """The time ``move`` for each row of z (n_flows, batch, n_latents): (n_flows, batch)."""
-    return torch.full(z.shape[:-1], float(move), device=z.device)
+    """The time ``move`` that all rows of z (n_flows, batch, n_latents) share: (n_flows, 1)."""
+    return torch.full((len(z), 1), float(move), device=z.device)

@@ -1,4 +1,4 @@
-"""Networks of the transformation methods (KingJamesSong/latent-flow, models/vae.py, HJPDE.py, HJPDE2.py).
+"""Networks of the transformation methods but for potentials (KingJamesSong/latent-flow, models/vae.py, HJPDE2.py).
 
 One width D counts channels, latents and hidden units alike, as there: 324 for 28 × 28 and 128 × 128 images, 226 for
 64 × 64.
@@ -6,14 +6,12 @@ One width D counts channels, latents and hidden units alike, as there: 324 for 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 
-from methods.flow_calculus import sinusoids
+from methods.flow_potentials import Stacked
 from methods.networks import ConvTranspose2d, FullConv2d, FullConvTranspose2d, GaussianVAE
 
 UpConvolution = Callable[[int, int, int, int, int], nn.ConvTranspose2d]
@@ -114,41 +112,6 @@ def _inner_size(observation_shape: tuple[int, ...]) -> tuple[int, tuple[int, int
     return channels, (height // 4, width // 4)
 
 
-class Stacked(nn.Module):
-    """``n`` linear maps of their own, applied side by side: x (n, rows, n_in) -> (n, rows, n_out), drawn as torch's."""
-
-    def __init__(self, n: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(n, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n, 1, n_out).uniform_(-bound, bound))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class Potentials(nn.Module):
-    """``n_flows`` potentials u(z, t) in (-1, 1), each an MLP of its own of width ``n_latents``; also the forces.
-
-    421,525 parameters each at 324 latents. The embedding of time needs an even number of latents.
-    """
-
-    def __init__(self, n_flows: int, n_latents: int) -> None:
-        super().__init__()
-        self.n_latents = n_latents
-        self.position = Stacked(n_flows, n_latents, n_latents)
-        self.time_in = Stacked(n_flows, n_latents, n_latents)
-        self.time_out = Stacked(n_flows, n_latents, n_latents)
-        self.fusion = Stacked(n_flows, n_latents, n_latents)
-        self.out = Stacked(n_flows, n_latents, 1)
-
-    def forward(self, z: Tensor, t: Tensor) -> Tensor:
-        """u (n_flows, batch) at z (n_flows, batch, n_latents) and times t (n_flows, batch), or (n_flows, 1) for all."""
-        time = self.time_out(gelu(self.time_in(sinusoids(t, self.n_latents))))
-        mixed = self.fusion(self.position(z).tanh() + time).tanh()
-        return self.out(mixed).tanh().squeeze(-1)
-
-
 class RotationalFields(nn.Module):
     """``n_flows`` velocity fields r(z), each an MLP of two layers, pressed to be free of divergence by a penalty.
 
@@ -160,8 +123,12 @@ class RotationalFields(nn.Module):
         self.hidden = Stacked(n_flows, n_latents, n_latents)
         self.out = Stacked(n_flows, n_latents, n_latents)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """r (n_flows, batch, n_latents) at z of that shape, and its divergence (n_flows, batch), exactly.
+    def forward(self, z: Tensor) -> Tensor:
+        """r (n_flows, batch, n_latents) at z of that shape."""
+        return self.out(self.hidden(z).tanh()).tanh()  # type: ignore[no-any-return]
+
+    def divergence(self, z: Tensor) -> Tensor:
+        """∇·r (n_flows, batch) at z (n_flows, batch, n_latents), exactly.
 
         With h and r behind tanh, ∂r_i/∂z_i = (1 - r_i²) Σ_j B_ij (1 - h_j²) A_ji; summed over i it is one bilinear
         form, where the authors' code forms the whole Jacobian of each row.
@@ -169,4 +136,4 @@ class RotationalFields(nn.Module):
         h = self.hidden(z).tanh()
         r = self.out(h).tanh()
         both = self.hidden.weight.transpose(1, 2) * self.out.weight  # [j, i]: A_ji B_ij
-        return r, (torch.bmm(1 - h**2, both) * (1 - r**2)).sum(-1)
+        return (torch.bmm(1 - h**2, both) * (1 - r**2)).sum(-1)

@@ -12,18 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from methods.flow_calculus import Flow, divergence, exact_divergence, hamilton_jacobi, log_volume, rademacher
+from methods.flow_calculus import hamilton_jacobi, log_volume
 from methods.objectives import LOG_2_PI, gaussian_log_density
 
 Objective = Literal["released", "clean"]
 Prior = Literal["diffused", "fixed"]
-
-
-def laplacian(flow: Flow, n_probes: int, generator: torch.Generator) -> Tensor:
-    """Δu (n_flows, batch): exact for ``n_probes`` = 0, else Hutchinson's estimate with so many Rademacher probes."""
-    if n_probes == 0:
-        return exact_divergence(flow.field, flow.z)
-    return divergence(flow.field, flow.z, rademacher((n_probes, *flow.field.shape), generator))
 
 
 class DiffusedPrior(nn.Module):
@@ -36,12 +29,12 @@ class DiffusedPrior(nn.Module):
         super().__init__()
         self.sigma = nn.Parameter(torch.ones(n_moves - 1, n_flows)) if n_moves > 1 else None
 
-    def forward(self, move: int, weights: Tensor) -> Tensor:
-        """Laplacian (batch, 1) at move 1, 2, … of flows mixed by ``weights`` (n_flows, batch)."""
-        if move == 1 or self.sigma is None:
-            return weights.sum(0)[:, None]
-        sigma = self.sigma[min(move - 2, len(self.sigma) - 1)]
-        return (weights / (sigma**2 + 1e-5)[:, None]).sum(0)[:, None]
+    def forward(self, weights: Tensor) -> Tensor:
+        """Laplacians (n_moves, batch) of flows mixed by ``weights`` (n_moves, n_flows, batch)."""
+        each = torch.ones_like(weights[:1, :, 0])
+        if self.sigma is not None:
+            each = torch.cat([each, 1 / (self.sigma**2 + 1e-5)])
+        return (weights * each[..., None]).sum(1)
 
 
 class CleanDensities:
@@ -54,19 +47,18 @@ class CleanDensities:
     def __init__(self, prior: Prior, z: Tensor, mean: Tensor, log_var: Tensor) -> None:
         self.prior = prior
         self.log_q = gaussian_log_density(z, mean, log_var)
-        self.time = torch.zeros_like(self.log_q)
 
-    def kl(self, z: Tensor, laplacian: Tensor, acted: Tensor) -> Tensor:
-        """Estimate of KL(q(z_t) ‖ p(z_t)), shape (), after a move to z (batch, n_latents).
+    def kl(self, path: Tensor, laplacians: Tensor, acted: Tensor) -> Tensor:
+        """Estimate of Σ_t KL(q(z_t) ‖ p(z_t)), shape ().
 
         Args:
-            laplacian: Δu of the move, (batch,).
-            acted: amount of the move, (batch,).
+            path: z_1, …, z_T, (n_moves, batch, n_latents).
+            laplacians: Δu of the moves that lead there, (n_moves, batch).
+            acted: amounts of the moves, (n_moves, batch).
         """
-        self.log_q = self.log_q - log_volume(laplacian)
-        if self.prior == "diffused":
-            self.time = self.time + acted
-        return (self.log_q - log_diffused(z, self.time)).mean()
+        log_q = self.log_q - log_volume(laplacians).cumsum(0)
+        time = acted.cumsum(0) if self.prior == "diffused" else torch.zeros_like(acted)
+        return (log_q - log_diffused(path, time)).mean(1).sum()
 
 
 class ReleasedDensities:
@@ -76,20 +68,22 @@ class ReleasedDensities:
         self.log_q = gaussian_log_density(z[..., None], mean[..., None], log_var[..., None])
         self.log_p = -0.5 * (z**2 + LOG_2_PI)
 
-    def kl(self, row_sums: Tensor, prior_laplacian: Tensor | None) -> Tensor:
-        """``softmax_kl``, shape (), after a move with these row sums (batch, n_latents).
+    def kl(self, row_sums: Tensor, prior_laplacians: Tensor | None) -> Tensor:
+        """``softmax_kl`` after each of the moves, summed over them, shape ().
 
         Args:
-            prior_laplacian: (batch, 1); None leaves the prior as it is.
+            row_sums: of the moves, (n_moves, batch, n_latents).
+            prior_laplacians: (n_moves, batch); None leaves the prior as it is.
         """
-        self.log_q = self.log_q - log_volume(row_sums)
-        if prior_laplacian is not None:
-            self.log_p = self.log_p - log_volume(prior_laplacian)
-        return softmax_kl(self.log_q, self.log_p)
+        log_q = self.log_q - log_volume(row_sums).cumsum(0)
+        log_p = self.log_p.expand_as(log_q)
+        if prior_laplacians is not None:
+            log_p = log_p - log_volume(prior_laplacians).cumsum(0)[..., None]
+        return softmax_kl(log_q.flatten(0, 1), log_p.flatten(0, 1)) * len(row_sums)
 
 
 def log_diffused(z: Tensor, time: Tensor) -> Tensor:
-    """Log-density, (batch,), of standard normal latents after diffusing for ``time`` (batch,): N(0, (1 + 2 time) I).
+    """Log-density, (…), of standard normal latents z (…, n) after diffusing for ``time`` (…): N(0, (1 + 2 time) I).
 
     The solution of ∂p/∂t = Δp from p = N(0, I), which the prior's velocity -∇ log p brings about.
     """
@@ -107,41 +101,42 @@ def softmax_kl(log_q: Tensor, log_p: Tensor) -> Tensor:
     return (p.exp() * (p - q)).sum() / len(q)
 
 
-def squared_residual(flow: Flow, force: Tensor | float, weights: Tensor) -> Tensor:
-    """E Σ_k w_k (∂u/∂t + ½ ‖∇u‖² + f²)², shape (), with weights w (n_flows, batch)."""
-    return (weights * hamilton_jacobi(flow.u_t, flow.field, force) ** 2).sum(0).mean()
+def squared_residual(u_t: Tensor, field: Tensor, force: Tensor | float, weights: Tensor) -> Tensor:
+    """Σ over moves of E Σ_k w_k (∂u/∂t + ½ ‖∇u‖² + f²)², shape (); arguments as in ``released_residual``."""
+    return (weights * hamilton_jacobi(u_t, field, force) ** 2).sum(1).mean(1).sum()
 
 
-def released_residual(flow: Flow, force: Tensor | float, members: Tensor) -> Tensor:
-    """Mean square, (n_flows,), of the released Hamilton-Jacobi residual over the rows of each flow.
+def released_residual(u_t: Tensor, field: Tensor, force: Tensor | float, members: Tensor) -> Tensor:
+    """Mean square, (n_moves, n_flows), of the released Hamilton-Jacobi residual over the rows of each flow.
 
     One time is shared by a batch there, so ∂u/∂t is a sum over its rows, and the kinetic term is a mean over rows and
     latents.
 
     Args:
-        force: f, (n_flows, batch).
-        members: 1 where a row belongs to a flow, else 0, (n_flows, batch).
+        u_t: ∂u/∂t, (n_moves, n_flows, batch); field: ∇u, (n_moves, n_flows, batch, n_latents).
+        force: f, shaped like ``u_t``.
+        members: 1 where a row belongs to a flow, else 0, shaped like ``u_t``.
     """
-    kinetic = 0.5 * member_mean((flow.field**2).mean(-1), members)
-    residual = ((members * flow.u_t).sum(-1) + kinetic)[:, None] + force**2
+    kinetic = 0.5 * member_mean((field**2).mean(-1), members)
+    residual = ((members * u_t).sum(-1) + kinetic)[..., None] + force**2
     return member_mean(residual.expand_as(members) ** 2, members)
 
 
 def released_wave(u_tt: Tensor, row_sums: Tensor, speed: Tensor, members: Tensor) -> Tensor:
-    """Mean square, (n_flows,), of the released residual of u_tt = c² Δu over the rows of each flow.
+    """Mean square, (n_moves, n_flows), of the released residual of u_tt = c² Δu over the rows of each flow.
 
     ∂²u/∂t² is summed over the rows that share a time, and row sums of the Hessian stand for the Laplacian.
 
     Args:
-        u_tt: (n_flows, batch); row_sums: (n_flows, batch, n_latents); speed: c, (n_flows, 1).
-        members: 1 where a row belongs to a flow, else 0, (n_flows, batch).
+        u_tt: (n_moves, n_flows, batch); row_sums: (n_moves, n_flows, batch, n_latents); speed: c, (n_flows, 1).
+        members: 1 where a row belongs to a flow, else 0, (n_moves, n_flows, batch).
     """
-    shared = (members * u_tt).sum(-1)[:, None, None]
+    shared = (members * u_tt).sum(-1)[..., None, None]
     return member_mean(((shared - speed[..., None] ** 2 * row_sums) ** 2).mean(-1), members)
 
 
 def member_mean(values: Tensor, members: Tensor) -> Tensor:
-    """Mean of values (n_flows, batch) over the rows of each flow, (n_flows,); 0 where a flow has none."""
+    """Mean of values (…, batch) over the rows of each flow, (…); 0 where a flow has none."""
     return (members * values).sum(-1) / members.sum(-1).clamp(min=1)
 
 

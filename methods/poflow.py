@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from bench.api import Batch, DataSpec, MethodCard
 from bench.registry import register_method
-from methods.flow_calculus import Flow, gradient, hessian_row_sums, potential_flow, tracked
-from methods.flow_method import FlowConfig, FlowMethod, times
-from methods.flow_networks import Potentials
-from methods.flow_objectives import laplacian, member_mean, released_wave
+from methods.flow_method import FlowConfig, FlowMethod
+from methods.flow_objectives import member_mean, released_wave
+from methods.flow_potentials import PotentialFlow
 from methods.objectives import bernoulli_nll, gaussian_kl, sample_gaussian
 from methods.parameters import check_at_least
 
@@ -76,13 +76,7 @@ class PoFlow(FlowMethod):
         self.config = config
         if self.n_moves < 2:
             raise ValueError(f"poflow: needs sequences of at least 3 frames, got {self.n_moves + 1}")
-        self.potentials = Potentials(self.n_flows, config.width)
         self.wave_speed = nn.Parameter(torch.ones(self.n_flows, 1))
-
-    def velocities(self, z: Tensor, move: int) -> Tensor:
-        """∇u_k(z, move), (n_flows, batch, n_latents)."""
-        at = self.beside(z)
-        return potential_flow(self.potentials, at, times(at, move)).field
 
     def losses(self, batch: Batch, generator: torch.Generator, player: str = "model") -> dict[str, Tensor]:
         """``nll`` and ``kl`` sum those of the first and the moved frame; ``latent`` matches moved and encoded codes.
@@ -98,7 +92,7 @@ class PoFlow(FlowMethod):
         mean, log_var = (part.unflatten(0, (-1, 3)) for part in self.model.posterior(frames.flatten(0, 1)))
         z, z_s, z_next = sample_gaussian(mean, log_var, generator).unbind(1)
         weights = batch.transformation[:, : self.n_moves].permute(1, 2, 0)
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             at_s, moved, flow_terms = self.travel(z, weights, step, generator)
         logits = self.model.logits(torch.stack([z, moved], dim=1).flatten(0, 1))
         nll = 2 * bernoulli_nll(logits, frames[:, [0, 2]].flatten(0, 1))
@@ -118,32 +112,27 @@ class PoFlow(FlowMethod):
             step: time of each row, (batch,).
         """
         rows = torch.arange(len(z), device=z.device)
-        path, fields, waves = [z], [], []
-        for time in range(self.n_moves):
-            # the move at time 0 stands before the first frame's; it belongs to the transformation that acts there
-            weight = weights[max(0, time - 1)]
-            at = self.beside(path[-1])
-            flow = potential_flow(self.potentials, at, times(at, time))
-            waves.append(self.wave(flow, weight, generator))
-            fields.append(flow.field)
-            path.append(path[-1] + (weight[..., None] * flow.field).sum(0))
-        at_s, moved = (torch.stack(path)[step + ahead, rows] for ahead in (1, 2))
+        # the move at time 0 stands before the first frame's; it belongs to the transformation that acts there
+        weights = torch.cat([weights[:1], weights[:-1]])
+        path = self.path(z, weights, first=0)
+        flow = self.flows(path[:-1], first=0)
+        at_s, moved = (path[step + ahead, rows] for ahead in (1, 2))
         terms = {
-            "wave": torch.stack(waves).mean(),
-            "initial": self.initial_condition(fields[0], weights[0]),
+            "wave": self.wave(flow, weights, generator),
+            "initial": self.initial_condition(self.every_move(flow.field)[0], weights[0]),
             "jacobian": image_change(self.model.decode, at_s, moved - at_s),
         }
         return at_s, moved, terms
 
-    def wave(self, flow: Flow, weight: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean squared residual of u_tt = c² Δu, shape (), flows weighted by ``weight`` (n_flows, batch)."""
-        u_tt = gradient(flow.u_t, flow.t)
+    def wave(self, flow: PotentialFlow, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """Squared residual of u_tt = c² Δu, mean over moves, shape (); ``weights`` (n_moves, n_flows, batch)."""
+        u_tt = self.every_move(flow.u_tt)
         if self.config.objective == "released":
-            members = (weight > 0).to(weight.dtype)
-            squares = released_wave(u_tt, hessian_row_sums(flow.field, flow.z), self.wave_speed, members)
-            return (weight.mean(-1) * squares).sum()
-        residual = u_tt - self.wave_speed**2 * laplacian(flow, self.config.n_probes, generator)
-        return (weight * residual**2).sum(0).mean()
+            members = (weights > 0).to(weights.dtype)
+            squares = released_wave(u_tt, self.every_move(flow.row_sums()), self.wave_speed, members)
+            return (weights.mean(-1) * squares).sum(1).mean()
+        laplacians = self.every_move(flow.laplacian(self.config.n_probes, generator))
+        return (weights * (u_tt - self.wave_speed**2 * laplacians) ** 2).sum(1).mean()
 
     def initial_condition(self, field: Tensor, weight: Tensor) -> Tensor:
         """‖∇u‖² at time 0, shape (); a mean over latents as released."""
@@ -155,9 +144,7 @@ class PoFlow(FlowMethod):
 
 def image_change(decode: Callable[[Tensor], Tensor], z: Tensor, direction: Tensor) -> Tensor:
     """Mean square of the Jacobian-vector product of ``decode`` at z along ``direction``, shape ()."""
-    z = tracked(z)
-    image = decode(z)
-    # linear in the weights, so its derivative by them along the direction is the product; reverse mode twice
-    weights = torch.zeros_like(image, requires_grad=True)
-    pulled = gradient(image * weights, z)
-    return (gradient(pulled * direction, weights) ** 2).mean()
+    with forward_ad.dual_level():
+        image = decode(forward_ad.make_dual(z, direction))
+        change = forward_ad.unpack_dual(image).tangent
+    return (change**2).mean()

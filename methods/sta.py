@@ -14,20 +14,18 @@ from torch import Tensor
 
 from bench.api import Batch, DataSpec, MethodCard
 from bench.registry import register_method
-from methods.flow_calculus import hessian_row_sums, potential_flow
 from methods.flow_method import OUT_OF_SEQUENCE, FlowConfig, FlowMethod, times
-from methods.flow_networks import Potentials, RotationalFields, stack_network
+from methods.flow_networks import RotationalFields, stack_network
 from methods.flow_objectives import (
     CleanDensities,
     DiffusedPrior,
     Prior,
     ReleasedDensities,
     annealed,
-    laplacian,
     released_residual,
     squared_residual,
 )
-from methods.objectives import bernoulli_nll, gaussian_kl, sample_gaussian
+from methods.objectives import gaussian_kl, sample_gaussian
 from methods.parameters import check_at_least, check_one_of, check_positive
 from methods.speeds import (
     concrete,
@@ -159,7 +157,6 @@ class STA(FlowMethod):
         self.config, n_flows = config, self.n_flows
         self.n_controls = 2 if config.control == "double" and config.spike else 1
         self.n_fields = self.n_controls * n_flows
-        self.potentials = Potentials(n_flows, config.width)
         self.rotations = RotationalFields(n_flows, config.width)
         is_released = config.objective == "released"
         learns_prior = is_released and config.prior == "diffused"
@@ -199,9 +196,7 @@ class STA(FlowMethod):
 
     def velocities(self, z: Tensor, move: int) -> Tensor:
         """∇u_k + r_k, or with double control all ∇u_k and then all r_k: (n_fields, batch, n_latents)."""
-        at = self.beside(z)
-        potential = potential_flow(self.potentials, at, times(at, move)).field
-        rotation, _ = self.rotations(at)
+        potential, rotation = super().velocities(z, move), self.rotations(self.beside(z))
         return potential + rotation if self.n_controls == 1 else torch.cat([potential, rotation])
 
     def transform(self, x0: Tensor, amounts: Tensor) -> Tensor:
@@ -222,9 +217,9 @@ class STA(FlowMethod):
         gates, speed_terms, active = self.draw(speeds, batch, generator)
         mean, log_var = self.model.posterior(x[:, 0])
         z = sample_gaussian(mean, log_var, generator)
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             path, flow_terms = self.follow(z, mean, log_var, gates, generator)
-        nll = bernoulli_nll(self.model.logits(path.flatten(0, 1)), x.flatten(0, 1)) * x.shape[1]
+        nll = self.path_nll(path, x, self.config.n_decoded, generator)
         terms = {"nll": nll, "kl": gaussian_kl(mean, log_var).mean(), **flow_terms, **speed_terms}
         return {"loss": torch.stack(list(terms.values())).sum(), **terms, "on_rate": active}
 
@@ -269,43 +264,36 @@ class STA(FlowMethod):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents of all frames, (batch, n_moves + 1, n_latents), and the terms that the flows add to the loss."""
         config = self.config
-        is_clean = config.objective == "clean"
-        clean = CleanDensities(config.prior, z, mean, log_var)
-        released = ReleasedDensities(z, mean, log_var)
-        path, continuity, residuals, divergences = [z], [], [], []
-        for move, gate in enumerate(gates.permute(1, 2, 3, 0), start=1):
-            at = self.beside(path[-1])
-            flow = potential_flow(self.potentials, at, times(at, move))
-            rotation, divergence = self.rotations(at)
-            of_potential, of_rotation = gate[0], gate[-1]
-            moved = (of_potential[..., None] * flow.field + of_rotation[..., None] * rotation).sum(0)
-            path.append(path[-1] + moved)
-            either = gate[0] if len(gate) == 1 else gate[0] + gate[1] - gate[0] * gate[1]
-            ones = torch.ones_like(of_potential)
-            if is_clean:
-                curvature = (of_potential * laplacian(flow, config.n_probes, generator)).sum(0)
-                continuity.append(clean.kl(path[-1], curvature, either.sum(0).clamp(min=0)))
-                residuals.append(squared_residual(flow, 0.0, ones))
-                divergences.append((divergence**2).sum(0).mean())
-            else:
-                row_sums = (of_potential[..., None] * hessian_row_sums(flow.field, flow.z)).sum(0)
-                prior = None if self.diffused is None else self.diffused(move, either)
-                continuity.append(released.kl(row_sums, prior))
-                shares = of_potential.mean(-1)
-                residuals.append((shares * released_residual(flow, 0.0, ones)).sum())
-                divergences.append((shares * (divergence**2).mean(-1)).sum())
-        terms = {"continuity": continuity, "hamilton_jacobi": residuals, "divergence": divergences}
-        summed = {name: torch.stack(values).sum() for name, values in terms.items()}
-        if config.pde == "none":
-            del summed["hamilton_jacobi"]
+        gates = gates.permute(1, 2, 3, 0)  # (n_moves, n_controls, n_flows, batch)
+        of_potential = gates[:, 0]
+        either = of_potential if self.n_controls == 1 else of_potential + gates[:, 1] - of_potential * gates[:, 1]
+        path = self.path(z, gates.flatten(1, 2))
+        flow = self.flows(path[:-1])
+        u_t, field = self.every_move(flow.u_t), self.every_move(flow.field)
+        divergence = self.every_move(self.rotations.divergence(flow.z))
+        ones = torch.ones_like(of_potential)
+        if config.objective == "clean":
+            curvature = (of_potential * self.every_move(flow.laplacian(config.n_probes, generator))).sum(1)
+            clean = CleanDensities(config.prior, z, mean, log_var)
+            continuity = clean.kl(path[1:], curvature, either.sum(1).clamp(min=0))
+            equation = squared_residual(u_t, field, 0.0, ones)
+            rotation = (divergence**2).sum(1).mean(1).sum()
         else:
-            summed["initial"] = self.initial_condition(z, gates[:, 0, 0].T)
-        return torch.stack(path, dim=1), summed
+            row_sums = (of_potential[..., None] * self.every_move(flow.row_sums())).sum(1)
+            prior = None if self.diffused is None else self.diffused(either)
+            continuity = ReleasedDensities(z, mean, log_var).kl(row_sums, prior)
+            shares = of_potential.mean(-1)
+            equation = (shares * released_residual(u_t, field, 0.0, ones)).sum()
+            rotation = (shares * (divergence**2).mean(-1)).sum()
+        terms = {"continuity": continuity, "divergence": rotation}
+        if config.pde == "hj":
+            terms |= {"hamilton_jacobi": equation, "initial": self.initial_condition(z, of_potential[0])}
+        return path.transpose(0, 1), terms
 
     def initial_condition(self, z: Tensor, gate: Tensor) -> Tensor:
         """‖∇u‖² at time 0, shape (), of all flows; as released, a mean over latents of the last one, times its gate."""
         at = self.beside(z)
-        field = potential_flow(self.potentials, at, times(at, 0)).field
+        field = self.potentials.flow(at, times(at, 0)).field
         if self.config.objective == "clean":
             return (field**2).sum(-1).sum(0).mean()
         return gate[-1].mean() * (field[-1] ** 2).mean()

@@ -45,7 +45,7 @@ class PairPredictions:
         },
         blind_to="whether what moves is what should move: any set of distinguishable changes scores 1. With few "
         "transformations most methods do.",
-        cost="trains a network; 2,000 pairs of at most 32 × 32, 30 epochs (about a minute on a core), 10,000 pairs in "
+        cost="trains a network; 2,000 pairs of at most 32 × 32, 30 epochs (some 15 s on a core), 10,000 pairs in "
         "full size, 200 epochs for other protocols than quick",
         verified="pairs that differ in a plain way are told apart, pairs that do not are at chance; network by its "
         "number of parameters",

@@ -14,6 +14,7 @@ from bench.api import Method, MethodCard
 from bench.datasets.base import DataInfo, FactorSpace
 from bench.datasets.transformation_data import TransformationData, at_times, single_amounts, totals
 from bench.evidence import Evidence, available
+from bench.metric_choice import wanted
 from bench.pair_classifier import VPSettings, pair_network
 from metrics.capsules import capcorr
 from metrics.equivariance import equivariance_details, equivariance_error
@@ -164,6 +165,13 @@ def test_methods_that_only_encode_cannot_be_moved():
     assert {"rollouts", "rollouts_inferred", "pair_predictions"} <= offered
     assert "rollouts_inferred" not in available(Codes, INFO)
     assert "capsules" not in offered
+    for method, info, is_scored in (
+        (Codes, INFO, True),
+        (Untold, INFO, True),
+        (Blind, INFO, False),
+        (Codes, replace(INFO, transformations=()), False),
+    ):
+        assert ("equivariance_error" in wanted(None, "quick", method, info)) == is_scored
 
 
 def test_capsules_are_read_with_the_places_of_what_moves():
@@ -214,7 +222,7 @@ def test_likelihood_terms_are_densities_of_the_first_frames():
             return mean, torch.full_like(mean, -20.0)
 
     terms = transformation_evidence.make(evidence_of(Gaussian()), "likelihood_terms")
-    assert terms.gaussian.shape == (100, 100)
+    assert terms.gaussian.shape == (500, 100)
     assert terms.n_pixels == 48
     np.testing.assert_allclose(terms.gaussian, -24 * np.log(2 * np.pi), atol=1e-3)  # decoding is exact
     noise = terms.posterior + 0.5 * 3 * (np.log(2 * np.pi) - 20)

@@ -4,20 +4,10 @@ import math
 
 import pytest
 import torch
+from autograd_flows import exact_divergence, potential_flow
 
-from methods.flow_calculus import (
-    Flow,
-    divergence,
-    exact_divergence,
-    gradient,
-    hamilton_jacobi,
-    hessian_row_sums,
-    log_volume,
-    potential_flow,
-    rademacher,
-    sinusoids,
-)
-from methods.flow_networks import Potentials, RotationalFields, flow_vae, stack_network
+from methods.flow_calculus import gradient, hamilton_jacobi, log_volume, sinusoids
+from methods.flow_networks import RotationalFields, flow_vae, stack_network
 from methods.flow_objectives import (
     CleanDensities,
     DiffusedPrior,
@@ -29,6 +19,7 @@ from methods.flow_objectives import (
     released_wave,
     softmax_kl,
 )
+from methods.flow_potentials import Potentials
 from methods.poflow import image_change
 
 A = torch.tensor([[1.0, 2.0, -0.5], [2.0, -3.0, 0.25], [-0.5, 0.25, 0.5]], dtype=torch.float64)
@@ -36,11 +27,6 @@ A = torch.tensor([[1.0, 2.0, -0.5], [2.0, -3.0, 0.25], [-0.5, 0.25, 0.5]], dtype
 
 def count(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def quadratic(z, t):
-    """u = t · ½ zᵀAz."""
-    return t * 0.5 * ((z @ A) * z).sum(-1)
 
 
 def points(n=5, n_flows=1, n_latents=3, seed=0):
@@ -53,37 +39,58 @@ def small_potentials(n_flows=2, n_latents=6, seed=0):
         return Potentials(n_flows, n_latents).double()
 
 
-def test_derivatives_of_a_quadratic_potential():
-    z = points()
-    flow = potential_flow(quadratic, z, torch.full((1, 5), 2.0, dtype=torch.float64))
-    torch.testing.assert_close(flow.field, 2 * z @ A)
-    torch.testing.assert_close(flow.u_t, 0.5 * ((z @ A) * z).sum(-1))
-    trace = 2 * A.trace().expand(1, 5)
-    torch.testing.assert_close(exact_divergence(flow.field, flow.z), trace)
-    # signs square to 1, so Hutchinson's estimate errs by the off-diagonal entries alone, and not in the mean
-    every_sign = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
-    probes = every_sign[:, None, None].expand(8, 1, 5, 3)
-    torch.testing.assert_close(divergence(flow.field, flow.z, probes), trace)
-    rows = hessian_row_sums(flow.field, flow.z)
-    torch.testing.assert_close(rows, (2 * A.sum(1)).expand(1, 5, 3))
-    assert (rows - 2 * A.diagonal()).abs().min() > 0.4  # the released Laplacian is none
+def some_times(*values):
+    return torch.tensor([values], dtype=torch.float64).expand(2, len(values)).clone().requires_grad_()
 
 
-def test_hutchinson_is_unbiased_on_the_potential_network():
-    potentials = small_potentials()
-    flow = potential_flow(potentials, points(4, 2, 6), torch.full((2, 4), 3.0, dtype=torch.float64))
-    exact = exact_divergence(flow.field, flow.z)
-    probes = rademacher((4000, 2, 4, 6), torch.Generator().manual_seed(0)).double()
-    single = torch.stack([divergence(flow.field, flow.z, probe[None]) for probe in probes[:400]])
+@pytest.mark.parametrize("n_latents", [4, 10])
+def test_closed_forms_equal_automatic_differentiation_and_so_do_their_gradients(n_latents):
+    potentials, z, t = small_potentials(2, n_latents), points(4, 2, n_latents), some_times(0.0, 1.0, 2.5, 7.0)
+    found, expected = potentials.flow(z.requires_grad_(), t), potential_flow(potentials, z, t)
+    pairs = {
+        "field": (found.field, expected.field),
+        "u_t": (found.u_t, expected.u_t),
+        "u_tt": (found.u_tt, gradient(expected.u_t, t)),
+        "row sums": (found.row_sums(), gradient(expected.field, z)),
+        "laplacian": (found.laplacian(0, torch.Generator()), exact_divergence(expected.field, z)),
+    }
+    learnt = [z, t, *potentials.parameters()]
+    for name, (ours, theirs) in pairs.items():
+        torch.testing.assert_close(ours, theirs, msg=name)
+        weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        for a, b in zip(*(gradients((weights * values).sum(), learnt) for values in (ours, theirs)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10, msg=name)
+
+
+def gradients(value, at):
+    return torch.autograd.grad(value, at, retain_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def test_one_time_for_all_rows_gives_what_a_time_for_each_gives():
+    potentials, z = small_potentials(), points(4, 2, 6)
+    each, shared = (potentials.flow(z, torch.full((2, n), 3.0, dtype=torch.float64)) for n in (4, 1))
+    for name in ("field", "u_t", "u_tt"):
+        torch.testing.assert_close(getattr(each, name), getattr(shared, name))
+    torch.testing.assert_close(each.row_sums(), shared.row_sums())
+
+
+def test_hutchinson_estimates_the_exact_laplacian_without_bias():
+    flow = small_potentials().flow(points(4, 2, 6), torch.full((2, 4), 3.0, dtype=torch.float64))
+    exact, generator = flow.exact_laplacian(), torch.Generator().manual_seed(0)
+    single = torch.stack([flow.laplacian(1, generator) for _ in range(400)])
     error = single.std(0) / math.sqrt(len(single))
     assert ((single.mean(0) - exact).abs() < 4 * error).all()
     assert (error > 0).all()
+    # signs square to 1, so all of them together leave nothing of the off-diagonal entries
+    every_sign = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 6)
+    estimates = [(flow.hessian_product(v.expand(2, 4, 6)) * v).sum(-1) for v in every_sign]
+    torch.testing.assert_close(torch.stack(estimates).mean(0), exact)
 
 
 def test_potential_derivatives_equal_finite_differences():
     potentials, z = small_potentials(), points(3, 2, 6)
     t = torch.tensor([[1.0, 2.0, 7.0]], dtype=torch.float64).expand(2, 3)
-    flow = potential_flow(potentials, z, t)
+    flow = potentials.flow(z, t)
     step = 1e-5
     in_time = (potentials(z, t + step) - potentials(z, t - step)) / (2 * step)
     torch.testing.assert_close(flow.u_t, in_time, rtol=1e-6, atol=1e-9)
@@ -127,8 +134,8 @@ def test_divergence_of_the_rotational_fields_is_exact():
         torch.manual_seed(0)
         fields = RotationalFields(2, 5).double()
     z = points(4, 2, 5).requires_grad_()
-    r, found = fields(z)
-    torch.testing.assert_close(found, exact_divergence(r, z))
+    found = fields.divergence(z)
+    torch.testing.assert_close(found, exact_divergence(fields(z), z))
     assert found.abs().min() > 1e-3
 
 
@@ -152,12 +159,12 @@ def test_clean_kl_follows_a_gaussian_that_is_stretched():
     z = m + s * torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     log_var = torch.full_like(z, 2 * math.log(s))
     densities = CleanDensities("diffused", z, torch.full_like(z, m), log_var)
-    ones = torch.ones(len(z), dtype=torch.float64)
-    found = densities.kl(z * (1 + a), a * ones, ones).item()
+    ones = torch.ones(1, len(z), dtype=torch.float64)
+    found = densities.kl(z[None] * (1 + a), a * ones, ones).item()
     q = torch.distributions.Normal((1 + a) * m, (1 + a) * s)
     expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, math.sqrt(3))).item()
     assert found == pytest.approx(expected, abs=0.01)  # Monte Carlo: deviation 0.002
-    fixed = CleanDensities("fixed", z, torch.full_like(z, m), log_var).kl(z, 0 * ones, ones).item()
+    fixed = CleanDensities("fixed", z, torch.full_like(z, m), log_var).kl(z[None], 0 * ones, ones).item()
     unmoved = torch.distributions.kl_divergence(torch.distributions.Normal(m, s), torch.distributions.Normal(0.0, 1.0))
     assert fixed == pytest.approx(unmoved.item(), abs=0.01)
 
@@ -175,33 +182,50 @@ def test_released_terms_by_hand():
     assert softmax_kl(log_q, log_p).item() == pytest.approx((p * (p / q).log()).sum().item(), abs=1e-6)
 
     u_t, field = torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[[1.0, 1.0], [3.0, 1.0], [9.0, 9.0]]])
-    flow = Flow(field, u_t, field, u_t)
     members = torch.tensor([[1.0, 1.0, 0.0]])
     kinetic = 0.5 * (1 + 1 + 9 + 1) / 4  # a mean over rows and latents
     force = torch.tensor([[0.0, 2.0, 5.0]])
     expected = ((3 + kinetic) ** 2 + (3 + kinetic + 4) ** 2) / 2  # ∂u/∂t summed over the rows
-    assert released_residual(flow, force, members).item() == pytest.approx(expected)
+    assert released_residual(u_t[None], field[None], force[None], members[None]).item() == pytest.approx(expected)
 
     row_sums = torch.tensor([[[1.0, 0.0], [2.0, 1.0], [7.0, 7.0]]])
     expected = ((3 - 4 * 1) ** 2 + 3**2 + (3 - 4 * 2) ** 2 + (3 - 4 * 1) ** 2) / 4
-    assert released_wave(u_t, row_sums, torch.tensor([[2.0]]), members).item() == pytest.approx(expected)
+    assert released_wave(u_t[None], row_sums[None], torch.tensor([[2.0]]), members[None]).item() == pytest.approx(
+        expected
+    )
 
     z = torch.tensor([[0.5, -0.5]])
     densities = ReleasedDensities(z, torch.zeros_like(z), torch.zeros_like(z))
-    assert densities.kl(torch.zeros_like(z), None).item() == pytest.approx(0, abs=1e-7)
-    densities.kl(torch.tensor([[1.0, -3.0]]), torch.tensor([[1.0]]))
-    normal = -0.5 * (0.25 + math.log(2 * math.pi))
-    torch.testing.assert_close(densities.log_q, torch.full((1, 2), normal - math.log(2)))
-    torch.testing.assert_close(densities.log_p, torch.full((1, 2), normal - math.log(2)))
+    assert densities.kl(torch.zeros(1, 1, 2), None).item() == pytest.approx(0, abs=1e-7)
+    moves, prior = torch.tensor([[[1.0, -3.0]], [[0.5, 0.0]]]), torch.tensor([[1.0], [0.25]])
+    normal = math.exp(-0.5 * (0.25 + math.log(2 * math.pi)))
+    # the first move halves all densities; the second takes the posterior of one latent by 1.5, the prior by 1.25
+    expected = softmax_kl(
+        torch.tensor([[normal / 3, normal / 2]]).log(), torch.tensor([[normal / 2.5, normal / 2.5]]).log()
+    )
+    assert densities.kl(moves, prior).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_densities_of_several_moves_add_up():
+    # log q falls by log 2 and then by log 3 more; the prior has diffused for 1 and then for 1.5
+    z0, path = points(4)[0], torch.stack([points(4, seed=1)[0], points(4, seed=2)[0]])
+    zero, ones = torch.zeros_like(z0), torch.ones(1, 4, dtype=torch.float64)
+    laplacians, acted = torch.cat([ones, 2 * ones]), torch.cat([ones, 0.5 * ones])
+    found = CleanDensities("diffused", z0, zero, zero).kl(path, laplacians, acted)
+    log_q = torch.distributions.Normal(0.0, 1.0).log_prob(z0).sum(-1)
+    log_p = [
+        torch.distributions.Normal(0.0, math.sqrt(v)).log_prob(z).sum(-1) for z, v in zip(path, (3, 4), strict=True)
+    ]
+    expected = (log_q - math.log(2) - log_p[0] + log_q - math.log(6) - log_p[1]).mean()
+    torch.testing.assert_close(found, expected)
 
 
 def test_released_prior_diffuses_by_its_own_laplacians():
-    prior, weights = DiffusedPrior(2, 3), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    prior, weights = DiffusedPrior(2, 3), torch.tensor([[1.0, 0.0], [0.0, 1.0]]).expand(3, 2, 2)
     with torch.no_grad():
         prior.sigma[:] = torch.tensor([[2.0, 1.0], [4.0, 0.5]])
-    assert prior(1, weights).squeeze(1).tolist() == [1, 1]
-    torch.testing.assert_close(prior(2, weights).squeeze(1), torch.tensor([1 / 4.00001, 1 / 1.00001]))
-    torch.testing.assert_close(prior(3, weights).squeeze(1), torch.tensor([1 / 16.00001, 1 / 0.25001]))
+    expected = torch.tensor([[1.0, 1.0], [1 / 4.00001, 1 / 1.00001], [1 / 16.00001, 1 / 0.25001]])
+    torch.testing.assert_close(prior(weights), expected)
 
 
 def test_plane_waves_obey_the_wave_equation():

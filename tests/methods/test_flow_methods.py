@@ -55,7 +55,8 @@ VARIANTS = [
                 {"prior": "fixed"},
                 {"n_moves": 2},
                 {"labelled": 0.5},
-                {"n_probes": 0},
+                {"n_probes": 1},
+                {"n_decoded": 2},
             ],
         ),
         (FFRLWeak, FFRLWeakConfig, SMALL, [{}, {"n_flows": 3}, {"n_moves": 2}]),
@@ -146,7 +147,7 @@ def test_double_control_moves_potential_and_rotational_fields_apart():
     amounts = torch.zeros(3, 1, 4)
     amounts[:, 0, 3] = 0.7  # the second flow's rotation alone
     with torch.no_grad():
-        rotation, _ = sta.rotations(z.expand(2, 3, 8))
+        rotation = sta.rotations(z.expand(2, 3, 8))
         torch.testing.assert_close(sta.moved(z, amounts)[:, 1], z + 0.7 * rotation[1])
         x0 = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         both = torch.tensor([[[1.0, 0.0]]]).expand(3, 1, 2)
