@@ -83,7 +83,7 @@ def predictions(
     # not those of a caller who evaluates: tensors made there have no gradient
     with torch.inference_mode(False), torch.enable_grad():
         with seeded_global_state(seed):
-            network = pair_network(differences.shape[1], n_classes).to(device, memory_format=torch.channels_last)
+            network = pair_network(differences.shape[1], n_classes).to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
         x, y = differences.clone(memory_format=torch.channels_last), labels.to(device).clone()
         for epoch in range(1, settings.n_epochs + 1):
