@@ -20,6 +20,7 @@ Resolve = Callable[[str, str], Sequence[tuple[str, Mapping[str, Any]]]]
 HEAD = ("method", "published", "ours", "difference", "in half-widths", "seeds")
 NOT_OURS = "not in this suite"
 NOT_RUN = "not run"
+DIRECTIONS = ("lower is better", "higher is better")  # notes that the head of each metric says anyway
 INTERVAL = "ours: mean over seeds ± half the width of its 95 % Student-t interval (3 seeds or more)"
 
 
@@ -92,8 +93,14 @@ def compare(
                     _entry(table.value(published, name, metric.published), name, method, metric, group, resolve)
                     for name, method in table.methods
                 )
-                blocks.append(Block(published, ours, group, metric, direction(metric.key), entries, _order(entries)))
+                higher = _published_direction(metric, direction(metric.key))
+                blocks.append(Block(published, ours, group, metric, higher, entries, _order(entries)))
     return blocks
+
+
+def _published_direction(metric: Metric, higher_is_better: bool | None) -> bool | None:
+    """Of the published number, from that of ours: a negative scale turns it round."""
+    return higher_is_better if higher_is_better is None or metric.scale > 0 else not higher_is_better
 
 
 def is_of(group: Group, text: str) -> bool:
@@ -193,10 +200,10 @@ def _order_note(block: Block) -> str:
     if order is None:
         return ""
     interval = "" if order.tau.low is None else f" [{max(-1, order.tau.low):+.2f}, {min(1, order.tau.high or 1):+.2f}]"
-    same = "the same order as published" if order.is_same else "not the published order"
+    come = "come in the published order" if order.is_same else "do not come in the published order"
     seeds = "seed" if order.tau.n == 1 else "seeds"
     tau = f"Kendall's τ {order.tau.mean:+.2f}{interval}"
-    return f"means come in {same}; {tau}, {order.n_methods} methods, {order.tau.n} {seeds}"
+    return f"means {come}; {tau}, {order.n_methods} methods, {order.tau.n} {seeds}"
 
 
 def _notes(paper: Paper, table: PaperTable, blocks: Sequence[Block]) -> list[str]:
@@ -208,7 +215,7 @@ def _notes(paper: Paper, table: PaperTable, blocks: Sequence[Block]) -> list[str
     flagged: dict[str, list[str]] = {}
     shown = {(block.dataset, entry.method, block.metric.published) for block in blocks for entry in block.entries}
     for one in table.published:
-        if one.note and (one.dataset, getattr(one, table.lines), one.metric) in shown:
+        if one.note not in ("", *DIRECTIONS) and (one.dataset, getattr(one, table.lines), one.metric) in shown:
             flagged.setdefault(one.note, []).append(f"{getattr(one, table.lines)} {one.metric}")
     for note, places in flagged.items():
         where = ", ".join(places[:4]) + (f" and {len(places) - 4} more" if len(places) > 4 else "")

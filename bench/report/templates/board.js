@@ -50,7 +50,8 @@
   };
 
   const heading = (text, title, index, numeric) => {
-    const button = element("button", { type: "button", title }, text);
+    const pieces = text.split(/(?=[[/_])|(?<=,)/).flatMap((piece) => [element("wbr", {}), piece]).slice(1);
+    const button = element("button", { type: "button", title }, ...pieces);
     return element("th", { scope: "col", class: numeric ? "n" : null, "data-sort": index }, button);
   };
 
@@ -87,7 +88,7 @@
     const head = element("tr", {}, heading("method", "sort by name", "text-label", false), heading("seeds", "sort by seeds", "seeds", true));
     columns.forEach((i) => {
       const column = table.columns[i];
-      head.append(heading(`${column.key} ${column.arrow}`.trim(), `sort by ${column.key}`, `score-${i}`, true));
+      head.append(heading(`${column.key}\u00a0${column.arrow}`.trim(), `sort by ${column.key}`, `score-${i}`, true));
     });
     data.costs.forEach((name, i) => head.append(heading(name, `sort by ${name}`, `cost-${i}`, true)));
     const body = element("tbody", {});

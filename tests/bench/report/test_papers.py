@@ -61,6 +61,14 @@ def test_kendalls_tau_is_taken_at_each_seed(first, second, tau, is_same):
     assert block.order.is_same is is_same
 
 
+@pytest.mark.parametrize(("scale", "higher"), [(100, True), (-1, False)])
+def test_a_negative_scale_turns_the_direction_round(scale, higher):
+    of = PaperTable("1", "T", (("Slow", "slowvae"),), (("NS", "natural_sprites"),), (Metric("nll", KEY, scale),), ())
+    (block,) = blocks(of, seeds("slowvae", [0.5, 0.52, 0.54]))
+    assert block.higher_is_better is higher
+    assert block.entries[0].ours.mean == pytest.approx(0.52 * scale)
+
+
 def test_one_method_has_no_order():
     (block,) = blocks(table(published("Slow", 70.0)), seeds("slowvae", [0.5]), seeds("betavae", [0.4]))
     assert block.order is None
