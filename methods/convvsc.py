@@ -14,9 +14,16 @@ from torch import Tensor
 
 from bench.api import Batch, DataSpec, Method, MethodCard, MethodConfig
 from bench.registry import register_method
-from methods.objectives import bernoulli_nll
+from methods.objectives import bernoulli_nll, bernoulli_nll_per_frame
 from methods.parameters import check_at_least, check_one_of, check_positive, check_training
-from methods.spike_slab import Spike, sample_spike_slab, spike_probability, spike_slab_kl
+from methods.spike_slab import (
+    Spike,
+    draw_spike_slab,
+    sample_spike_slab,
+    spike_probability,
+    spike_slab_kl,
+    spike_slab_log_ratio,
+)
 from methods.vsc_networks import Network, vsc_networks
 
 
@@ -107,6 +114,16 @@ class ConvVSC(Method):
         """Pixel means in [0, 1], (n, *observation), of codes (n, n_latents)."""
         logits, _ = self.decoder(codes)
         return logits.sigmoid()  # type: ignore[no-any-return]
+
+    def log_weights(self, x: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) - log q(z|x) in nats, (n, n_samples), of frames x (n, *observation); switches are on or off."""
+        mean, log_var, gamma = self.posterior(x)
+        found = []
+        for _ in range(n_samples):
+            z, is_on = draw_spike_slab(mean, log_var, gamma, generator)
+            prior = spike_slab_log_ratio(z, is_on, mean, log_var, gamma, self.config.alpha).sum(-1)
+            found.append(prior - bernoulli_nll_per_frame(self.decoder(z)[0], x))
+        return torch.stack(found, dim=1)
 
     def slope(self, step: int, n_steps: int) -> float:
         """Slope of the switches at a step."""

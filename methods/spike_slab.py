@@ -30,6 +30,26 @@ def sample_spike_slab(mean: Tensor, log_var: Tensor, gamma: Tensor, slope: float
     return (slope * (uniform - 1 + gamma)).sigmoid() * (mean + (0.5 * log_var).exp() * noise)
 
 
+def draw_spike_slab(mean: Tensor, log_var: Tensor, gamma: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One sample of γ N(mean, σ²) + (1 - γ) δ(0) per latent, and which latents are on."""
+    is_on = torch.rand(gamma.shape, generator=generator, device=gamma.device, dtype=gamma.dtype) < gamma
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    return torch.where(is_on, mean + (0.5 * log_var).exp() * noise, 0.0), is_on
+
+
+def spike_slab_log_ratio(
+    z: Tensor, is_on: Tensor, mean: Tensor, log_var: Tensor, gamma: Tensor, prior_gamma: float
+) -> Tensor:
+    """log p(z) - log q(z|x) per latent of samples, under the prior γ₀ N(0, 1) + (1 - γ₀) δ(0).
+
+    Densities of what is on are compared, and point masses of what is off.
+    """
+    gamma = gamma.clamp(MARGIN, 1 - MARGIN)
+    prior = torch.as_tensor(prior_gamma, dtype=gamma.dtype, device=gamma.device).clamp(MARGIN, 1 - MARGIN)
+    slab = 0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var - z**2)
+    return torch.where(is_on, (prior / gamma).log() + slab, ((1 - prior) / (1 - gamma)).log())
+
+
 def spike_slab_kl(
     mean: Tensor,
     log_var: Tensor,

@@ -8,8 +8,14 @@ from torch.testing import assert_close
 
 from bench.api import Batch, DataSpec
 from methods import convvsc, vsc
-from methods.objectives import bernoulli_nll, gaussian_kl, gaussian_log_density
-from methods.spike_slab import sample_spike_slab, spike_probability, spike_slab_kl
+from methods.objectives import bernoulli_nll, bernoulli_nll_per_frame, gaussian_kl, gaussian_log_density
+from methods.spike_slab import (
+    draw_spike_slab,
+    sample_spike_slab,
+    spike_probability,
+    spike_slab_kl,
+    spike_slab_log_ratio,
+)
 
 SPEC = DataSpec((1, 32, 32), n_frames=1, n_train=100)
 
@@ -71,6 +77,36 @@ def test_the_released_spike_is_certain_and_without_gradient_where_its_output_is_
     gamma.sum().backward()
     assert_close(gamma, torch.tensor([math.exp(-1.0), 1.0]))
     assert_close(v.grad, torch.tensor([math.exp(-1.0), 0.0]))
+
+
+@pytest.mark.parametrize("prior", [0.01, 0.5])
+def test_log_ratios_of_drawn_codes_average_to_minus_the_kl(prior):
+    # the standard error of 200,000 draws is below 0.007 nats here
+    mean, log_var = torch.tensor([0.8, -1.5, 0.0]), torch.tensor([-1.0, 0.4, 0.0])
+    gamma = torch.tensor([0.3, 0.9, 0.5])
+    many = [one.expand(200_000, 3) for one in (mean, log_var, gamma)]
+    z, is_on = draw_spike_slab(*many, generator())
+    assert_close(is_on.float().mean(0), gamma, rtol=0, atol=0.005)
+    assert (z[~is_on] == 0).all()
+    ratio = spike_slab_log_ratio(z, is_on, *many, prior).mean(0)
+    assert_close(-ratio, spike_slab_kl(mean, log_var, gamma, prior), rtol=0, atol=0.03)
+
+
+def test_weights_of_convvsc_average_to_its_elbo():
+    torch.manual_seed(0)
+    method = convvsc.ConvVSC(
+        convvsc.ConvVSCConfig(alpha=0.5, n_latents=4, network="dense", n_hidden=16, spike="sigmoid"), SPEC
+    )
+    x = batch().x.flatten(0, 1)
+    with torch.no_grad():
+        weights = method.log_weights(x, 300, generator())
+        mean, log_var, gamma = method.posterior(x)
+        same = generator()  # the same draws: what is left beside the likelihood must average to the KL
+        drawn = [draw_spike_slab(mean, log_var, gamma, same)[0] for _ in range(300)]
+        likelihood = torch.stack([-bernoulli_nll_per_frame(method.decoder(z)[0], x) for z in drawn], dim=1)
+    assert weights.shape == (len(x), 300)
+    kl = spike_slab_kl(mean, log_var, gamma, 0.5).sum(-1)
+    assert_close((likelihood - weights).mean(1), kl, rtol=0, atol=0.3)  # standard errors below 0.1
 
 
 def test_convvsc_with_all_spikes_on_is_a_beta_vae():
