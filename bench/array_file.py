@@ -17,6 +17,7 @@ import numpy as np
 
 from bench import npy
 from bench.datasets.zipped_npy import NpzMember
+from bench.messages import one_line
 from bench.registry import UsageError
 
 PIECE = 1 << 26  # bytes of rows read at once
@@ -119,7 +120,7 @@ def _npz(path: Path) -> dict[str, StoredArray]:
 
 def _npz_member(path: Path, key: str) -> StoredArray | None:
     """One array; None for a scalar, which nothing here asks for."""
-    label = f"{path.name}: {key}"
+    label = f"{path.name}: {one_line(key)}"
     try:
         with NpzMember(path, key, item_ndim=0) as member:
             shape, dtype = member.shape, member.dtype
@@ -164,7 +165,7 @@ def _hdf5(path: Path) -> dict[str, StoredArray]:
 def _hdf5_array(path: Path, key: str, stored: Any) -> StoredArray | None:
     import h5py
 
-    label = f"{path.name}: {key}"
+    label = f"{path.name}: {one_line(key)}"
     if not stored.shape:
         return None
     if stored.is_virtual or stored.external:
@@ -177,6 +178,10 @@ def _hdf5_array(path: Path, key: str, stored: Any) -> StoredArray | None:
 
     def rows(n: int) -> Iterator[np.ndarray]:
         with _damage(path), h5py.File(path, "r") as file:
+            if dtype.kind == "U":
+                from bench.hdf5_heaps import check_heaps
+
+                check_heaps(path, label, file)
             data = file[key].asstr() if dtype.kind == "U" else file[key]
             for start in range(0, stored_shape[0], n):
                 piece = data[start : start + n]

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench import npy
 from bench.codes_file import MAX_NAME, MAX_NAMES, CodesFile, check_plausible, collect, damage
+from bench.hdf5_heaps import check_heaps
 from bench.messages import one_line
 from bench.registry import UsageError
 
@@ -43,6 +44,7 @@ def read(path: Path) -> CodesFile:
             if found.shape is None:
                 raise UsageError(f"{path}: {one_line(key)} is empty")
             if key == "factor_names" and h5py.check_string_dtype(found.dtype) is not None:
+                check_heaps(path, f"{path}: factor_names", file)
                 return _names(path, found)
             check_plausible(path, key, found.shape, found.dtype)
             if found.size:

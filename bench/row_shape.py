@@ -60,18 +60,17 @@ def _problems(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _in_spec(spec: Mapping[str, Any]) -> Iterator[str]:
     fields = dataclasses.fields(RunSpec)
-    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-    if not needed <= set(spec) or not set(spec) <= {field.name for field in fields}:
+    if set(spec) != {field.name for field in fields}:  # what wrote the row wrote those with a default, too
         yield "its spec lacks fields or has unknown ones"
         return
     for field in fields:
-        value = spec.get(field.name, field.default)
+        value = spec[field.name]
         kind = {"str": str, "int": int}.get(str(field.type), dict)
         if not isinstance(value, kind) or isinstance(value, bool):
             yield f"spec: {field.name} is {shown(value)}, not a {kind.__name__}"
     for name in ("seed", "threads", "score_every"):
         least = 1 if name == "threads" else 0
-        if spec.get(name, 0) < least:
+        if spec[name] < least:
             yield f"spec: {name} is {spec[name]}; it is at least {least}"
     for name in ("method", "dataset"):
         if not re.fullmatch(FOLDER_NAME, spec[name]):

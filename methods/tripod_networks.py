@@ -23,21 +23,44 @@ def _check(shape: tuple[int, ...]) -> None:
         )
 
 
+class PlainEncoder(nn.Module):
+    """SlowVAE's encoder with the released head: layer norm, GELU and a linear layer as torch draws it.
+
+    With that network's own head the tanh is saturated before the first step, and no gradient passes it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], n_outputs: int) -> None:
+        super().__init__()
+        network = slowvae_network(shape, n_outputs).encoder
+        assert isinstance(network, nn.Sequential)
+        self.layers = network[:-2]
+        n_hidden = network[-1].in_features
+        self.head = nn.Sequential(nn.LayerNorm(n_hidden), nn.GELU(), nn.Linear(n_hidden, n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(x))  # type: ignore[no-any-return]
+
+
 class PlainDecoder(nn.Module):
-    """SlowVAE's decoder with its activations after the first layer and after each upsampling but the last."""
+    """SlowVAE's decoder with GELUs, and its activations after the first layer and after each upsampling but the last.
+
+    Second differences of a network of ReLUs are 0 but where a kink lies between the three points: the Hessian penalty
+    would read nothing else.
+    """
 
     def __init__(self, shape: tuple[int, ...], n_latents: int) -> None:
         super().__init__()
-        self.layers = slowvae_network(shape, n_latents).decoder
+        network = slowvae_network(shape, n_latents).decoder
+        assert isinstance(network, nn.Sequential)
+        self.layers = nn.ModuleList(layer for layer in network if not isinstance(layer, nn.ReLU))
 
     def forward(self, z: Tensor) -> list[Tensor]:
         """Five activations, then logits (n, *observation), of z (n, n_latents)."""
         found, x = [], z
-        for layer in self.layers:  # type: ignore[attr-defined]
-            x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
-            if isinstance(layer, nn.ReLU):
-                found.append(x)
-        return [*found, x]
+        for layer in self.layers[:-1]:
+            x = gelu(layer(x))
+            found.append(x)
+        return [*found, self.layers[-1](x)]
 
 
 class ResidualConv(nn.Module):

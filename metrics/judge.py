@@ -135,8 +135,8 @@ def check_probabilities(name: str, probs: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"{name}: wanted probabilities (rows, classes) of at least two classes, got {probs.dtype} {probs.shape}"
         )
-    p = probs.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
+        p = probs.astype(np.float64)  # long doubles may not fit
         wrong = np.argwhere(~((p >= -1e-6) & (p <= 1 + 1e-6)))
         if len(wrong):
             row, column = (int(i) for i in wrong[0])

@@ -98,7 +98,7 @@ def _hdf5_pieces(path: Path, sizes: tuple[int, ...]) -> Generator[np.ndarray, No
                     kept = kept[_ROWS:]
             if len(kept):
                 yield kept
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError) as error:  # TypeError: a kind of number that numpy lacks
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{name}: is no HDF5 file, or is damaged or cut short ({reason}); fetch it again") from None
 

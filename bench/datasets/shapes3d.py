@@ -165,7 +165,7 @@ def _pieces(path: Path, sizes: tuple[int, ...]) -> Generator[np.ndarray, None, N
                 rest = np.concatenate([rest, block])
             if len(rest):
                 yield rest.transpose(0, 3, 1, 2)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError) as error:  # TypeError: a kind of number that numpy lacks
         raise ValueError(
             f"{name}: is no HDF5 file, or is damaged or cut short ({one_line(error, 120)}); fetch it again"
         ) from None

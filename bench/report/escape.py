@@ -47,8 +47,11 @@ def latex(text: str) -> str:
 
 
 def spreadsheet(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, with an apostrophe before it; all else as it is."""
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    """One plain line, with an apostrophe before what a spreadsheet would run as a formula; numbers as they are."""
+    if not isinstance(value, str):
+        return value
+    value = plain(value)
+    if not value.lstrip().startswith(("=", "+", "-", "@")):
         return value
     is_numbers = re.fullmatch(r"[-+.\deE ]+", value)
     return value if is_numbers else f"'{value}"

@@ -219,3 +219,15 @@ def test_any_text_is_read_or_refused_in_one_line(text, tmp_path):
         assert "\n" not in found
     else:
         assert all(np.isfinite(array).all() for array in found.values())
+
+
+def test_a_heap_of_texts_without_end_is_refused_and_not_walked(tmp_path):
+    path = tmp_path / "endless.h5"
+    h5(path, codes=CODES, factors=FACTORS, factor_names=["hue", "GCOL"])
+    assert codes_file.read(path).factor_names == ("hue", "GCOL")
+    content = path.read_bytes()
+    rest = content.index(b"GCOL\x01") + 16 + 2 * 24  # after two texts: the object of free space, with number 0
+    assert content[rest : rest + 2] == b"\0\0"
+    path.write_bytes(content[: rest + 8] + bytes(8) + content[rest + 16 :])  # libhdf5 would step by 0 bytes for ever
+    with pytest.raises(UsageError, match=r"endless.h5: factor_names is damaged: the heap of its texts has no end"):
+        codes_file.read(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 
 import pytest
 
@@ -64,6 +65,7 @@ def test_rows_come_back_as_written(tmp_path):
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "hashes to"),
         (lambda text: text.replace('"schema": 1,\n "suite"', '"schema": 99,\n "suite"'), "newer"),
         (lambda text: text.replace('"view"', '"vew"'), "lacks fields"),
+        (lambda text: re.sub(r'"score_every": \d+,', "", text), "lacks fields"),
         (lambda text: text.replace('"seed": 0', '"seed": ' + "9" * 5_000), "unreadable"),
         (lambda text: text.replace('"seed": 0', '"seed": 1e999'), "the number inf"),
         (lambda text: text.replace('"seed": 0', '"seed": [0]'), "seed is .* not a int"),

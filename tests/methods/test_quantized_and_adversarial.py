@@ -123,6 +123,27 @@ def test_the_hessian_penalty_tells_sums_from_products(function, low, high):
     assert low <= penalty.item() <= high
 
 
+def test_tripods_plain_network_starts_where_gradients_pass_its_tanh():
+    torch.manual_seed(0)
+    method = tripod.Tripod(tripod.TripodConfig(network="slowvae"), SPEC)
+    for frames in (torch.zeros(4, *SPEC.observation_shape), torch.rand(4, *SPEC.observation_shape)):
+        assert method.bounded(frames).abs().max() < 0.9  # nearly black frames gave 1.000 with SlowVAE's own head
+
+
+def test_tripods_penalty_reads_curvature_and_not_kinks():
+    torch.manual_seed(0)
+    decoder = tripod.Tripod(tripod.TripodConfig(n_latents=3, network="slowvae"), SPEC).decoder.double()
+    z, direction = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+
+    def curvatures(step):
+        above, centre, below = (decoder(z + sign * step * direction)[:-1] for sign in (1, 0, -1))
+        return [(up - 2 * middle + down) / step**2 for up, middle, down in zip(above, centre, below, strict=True)]
+
+    for coarse, fine in zip(curvatures(1e-2), curvatures(1e-3), strict=True):
+        assert fine.abs().max() > 1e-4  # of ReLUs: 0
+        assert_close(coarse, fine, rtol=0, atol=0.01 * fine.abs().max().item())
+
+
 @pytest.mark.parametrize(("module", "config"), [(qlae.QLAE, qlae.QLAEConfig), (tripod.Tripod, tripod.TripodConfig)])
 def test_released_networks_rebuild_images_of_64(module, config):
     torch.manual_seed(0)

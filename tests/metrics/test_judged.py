@@ -1,11 +1,13 @@
 """Judges, swaps and verification: answers that can be worked out by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
 from metrics.content_probe import content_probe
-from metrics.judge import balanced, inception, judge
+from metrics.judge import balanced, check_probabilities, inception, judge
 from metrics.scoring import score
 from metrics.swap import JudgedHead, swap, swap_with_details
 from metrics.verification import Vectors, eer, eer_with_details, verification
@@ -103,6 +105,15 @@ def test_a_decoder_that_ignores_what_was_drawn_leaks_everything():
     found = swap(heads(ACTION, [SKIN, SKIN]))
     assert (found["swap/acc"], found["swap/leak"], found["swap/other_acc"]) == (1, 1, 1)
     assert "swap/follows" not in found
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="long doubles are doubles here")
+def test_probabilities_that_no_double_holds_are_refused_without_a_warning():
+    probs = np.full((3, 2), np.finfo(np.longdouble).max)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="wanted probabilities in 0 … 1, got inf at row 0, column 0"):
+            check_probabilities("probs", probs)
 
 
 def test_one_class_for_everything_is_no_leak():

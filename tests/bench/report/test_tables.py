@@ -224,6 +224,7 @@ def test_a_malicious_name_is_no_formula_in_a_spreadsheet():
     page = render(tables([row("=cmd()", 0, {KEY: -0.5})]), "csv")
     (line,) = csv.DictReader(io.StringIO(page))
     assert (line["method"], line["values"]) == ("'=cmd()", "-0.5")
+    assert "\x1b" not in render(tables([row("\x1b[2Jvae", 0, {KEY: 0.5})]), "csv")
 
 
 def test_the_leaderboard_has_a_section_per_group_with_costs(tmp_path):
