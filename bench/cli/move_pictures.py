@@ -37,7 +37,7 @@ def draw_named(kind: str, rows: Sequence[Row], folder: Path, folders: Folders) -
         several = "; ".join(f"{group.label}, {group.source}, {group.budget}" for group in found)
         raise UsageError(f"a picture is of one data set, source and budget, not of {several}")
     hashes = "-".join(row["hash"][:8] for row in found[0].rows[:4])
-    return _draw(kind, found[0], found[0].cells, folder / f"{kind}-{hashes}", folders)
+    return draw_group(kind, found[0], found[0].cells, folder / f"{kind}-{hashes}", folders)
 
 
 def draw_tables(kind: str, rows: Sequence[Row], is_chosen: bool, folder: Path, folders: Folders) -> list[Path]:
@@ -60,7 +60,7 @@ def draw_tables(kind: str, rows: Sequence[Row], is_chosen: bool, folder: Path, f
             reasons.append(f"no finished row on {group.label}")
             continue
         try:
-            made += _draw(kind, group, cells, folder / group.slug / kind, folders)
+            made += draw_group(kind, group, cells, folder / group.slug / kind, folders)
         except UsageError as error:
             reasons.append(str(error))
     if not made:
@@ -68,7 +68,12 @@ def draw_tables(kind: str, rows: Sequence[Row], is_chosen: bool, folder: Path, f
     return made
 
 
-def _draw(kind: str, group: Group, cells: Sequence[Cell], path: Path, folders: Folders) -> list[Path]:
+def draw_group(kind: str, group: Group, cells: Sequence[Cell], path: Path, folders: Folders) -> list[Path]:
+    """The figure of these cells of a group, each by its first seed whose checkpoint is here; says what is left out.
+
+    Raises:
+        UsageError: one line: not one of them can be drawn.
+    """
     from bench.moved_sequences import check, film
     from bench.report.labels import title_of
     from bench.report.move_pictures import draw_moves

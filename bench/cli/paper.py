@@ -91,6 +91,7 @@ def run(context: click.Context, name: str, dry_run: bool, **asked: Any) -> int:
     """
     from bench.cli.run import command as bench_run
     from bench.report.paper_tables import compare, render
+    from bench.report.papers import SCORED
 
     def train(of: PaperTable | PaperFigure, keys: Sequence[str]) -> int:
         methods, datasets = (
@@ -110,7 +111,8 @@ def run(context: click.Context, name: str, dry_run: bool, **asked: Any) -> int:
     if figure is not None:
         if figure.draw == "statistics":
             raise UsageError(f"{name} needs no runs; `bench plot {name}` draws it")
-        code = train(figure, [metric.key for _, table in figure.lines for metric in table.metrics])
+        keys = [metric.key for _, table in figure.lines for metric in table.metrics]
+        code = train(figure, [*keys, *SCORED.get(figure.draw, ())])
         if not dry_run:
             click.echo(f"bench: `bench plot {name}` draws it", err=True)
         return code

@@ -63,7 +63,7 @@ def draw_figure(
 
     if figure.draw in OF_A_RUN:
         return _of_runs(figure, found, folders, folder, stem)
-    return _of_rows(figure, found, folder, stem)
+    return _of_rows(figure, found, folders, folder, stem)
 
 
 def _of_runs(figure: PaperFigure, found: Sequence[Group], folders: Folders, folder: Path, stem: str) -> Drawn:
@@ -95,11 +95,13 @@ def _of_runs(figure: PaperFigure, found: Sequence[Group], folders: Folders, fold
     return made
 
 
-def _of_rows(figure: PaperFigure, found: Sequence[Group], folder: Path, stem: str) -> Drawn:
+def _of_rows(figure: PaperFigure, found: Sequence[Group], folders: Folders, folder: Path, stem: str) -> Drawn:
     """Figures of `bench plot`, of the rows of this figure's methods alone."""
+    from bench.cli.move_pictures import draw_group
     from bench.cli.results import defaults_of
-    from bench.report import curves, figures
+    from bench.report import curves, figures, share_figures
     from bench.report.frame import groups, slugify
+    from bench.report.papers import OF_RUNS
 
     made = Drawn()
     chosen: dict[str, list[Cell]] = {}
@@ -118,6 +120,14 @@ def _of_rows(figure: PaperFigure, found: Sequence[Group], folder: Path, stem: st
             paths = curves.draw_curves(group, place)
         elif figure.draw == "information":
             paths = curves.draw_information(group, place)
+        elif figure.draw == "shares":
+            paths = share_figures.draw_shares(group, place)
+        elif figure.draw in OF_RUNS:
+            try:
+                paths = draw_group(figure.draw, group, group.cells, place, folders)
+            except UsageError as error:
+                made.lacking.append(f"{group.label} ({GONE if 'checkpoint' in str(error) else error})")
+                continue
         else:
             for cell in group.cells:
                 name = f"{stem}-{slugify(group.cell_label(cell))}"

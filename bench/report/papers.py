@@ -44,11 +44,25 @@ DRAWN = {
     "correlation": (),
     "information": (),
     "statistics": (),
+    "flow": (),
+    "speeds": (),
+    "shares": (),
+    "switching": (),
+    "superposing": (),
+    "generalisation": (),
     "sweep": ("parameter", "label"),
 }
 """What can draw a figure, and the options that ``paper.toml`` may give it. "statistics" is of data alone (`bench
 naturalstats`), "sweep" shows published tables over a parameter that stands in their lines."""
-OF_A_RUN = ("swaps", "codes", "sources", "traversals")
+OF_A_RUN = ("swaps", "codes", "sources", "traversals", "flow", "speeds")
+OF_RUNS = ("switching", "superposing", "generalisation")
+SCORED = {
+    "shares": ("equivariance_error",),
+    "switching": ("equivariance_error", "equivariance_error[switching]"),
+    "superposing": ("equivariance_error", "equivariance_error[superposing]"),
+    "generalisation": ("equivariance_error", "equivariance_error[unseen]"),
+}
+"""Metrics that are scored for a figure, where those that a run has by itself are not enough."""
 
 
 class BadPaper(ValueError):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets.base import canonical_json
-from bench.report.cards import column
 from bench.report.frame import Cell, Group
 from bench.report.labels import few_ticks, title_of
 from bench.report.style import BOUND_COLOUR, FORMATS, REFERENCE_COLOUR, caption, look, new_figure, save, style
@@ -34,10 +33,10 @@ def draw_shares(group: Group, path: Path, formats: tuple[str, ...] = FORMATS) ->
             shape = look(i)
             scores = [(share, cell.score(KEY)) for share, cell in cells]
             means = [(share, score.estimate) for share, score in scores if score.estimate is not None]
-            axes.plot([share for share, _ in means], [one.mean for _, one in means], label=label, **shape)
+            axes.plot([share for share, _ in means], [one.mean for _, one in means], label=label, ms=2.6, **shape)
             for share, score in scores:
                 ticks.add(share)
-                axes.plot([share] * len(score.values), score.values, ls="none", marker=".", ms=2.5, mew=0,
+                axes.plot([share] * len(score.values), score.values, ls="none", marker="_", ms=5, mew=0.7,
                           color=shape["color"], alpha=0.6)  # fmt: skip
                 one = score.estimate
                 if one is not None and one.low is not None and one.high is not None:
@@ -45,7 +44,9 @@ def draw_shares(group: Group, path: Path, formats: tuple[str, ...] = FORMATS) ->
         for cell in _unlabelled(group):
             estimate = cell.score(KEY).estimate
             assert estimate is not None
-            axes.axhline(estimate.mean, color=REFERENCE_COLOUR, ls="-.", lw=1.0, label=f"{group.cell_label(cell)}")
+            axes.axhline(
+                estimate.mean, color=REFERENCE_COLOUR, ls="-.", lw=1.0, label=f"{group.cell_label(cell)}, no labels"
+            )
             if estimate.low is not None and estimate.high is not None:
                 axes.axhspan(estimate.low, estimate.high, color=REFERENCE_COLOUR, alpha=0.12, lw=0)
         axes.axhline(1.0, color=BOUND_COLOUR, ls="--", lw=0.9, label="still picture")
@@ -56,9 +57,9 @@ def draw_shares(group: Group, path: Path, formats: tuple[str, ...] = FORMATS) ->
         axes.yaxis.set_major_locator(few_ticks(5))
         axes.grid(axis="y")
         axes.set_xlabel("training sequences with a label")
-        axes.set_ylabel(f"{column(KEY).title}".replace("/", "\n/"))
+        axes.set_ylabel("equivariance error relative\nto a still picture")
         figure.legend(loc="outside lower center", ncols=2)
-        caption(figure, f"{title_of(group)}\npoints: seeds; line and bars: their mean with its 95 % t-interval (n ≥ 3)")
+        caption(figure, f"{title_of(group)}\ndashes: seeds; line, bars: mean, 95 % t-interval (none for n < 3)")
         return save(figure, path, formats)
 
 
