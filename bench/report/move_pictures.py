@@ -196,7 +196,7 @@ def _draw_scores(axes: Axes, scores: Sequence[Seen]) -> None:
 def on_lines(label: str) -> str:
     """A method's label with its parameters below its name, one on each line."""
     name, bracket, parameters = label.partition("[")
-    return "\n".join([name, *(bracket + parameters).split(",")]) if bracket else name
+    return f"{name}\n{bracket}{parameters}".replace(",", ",\n") if bracket else name
 
 
 def _animated(courses: Sequence[str], rows: Mapping[str, np.ndarray], path: Path) -> Path:

@@ -42,7 +42,7 @@ def test_equal_frames_are_equal_files(tmp_path):
 
 
 def test_parameters_stand_below_the_name():
-    assert on_lines("vae[n_latents=64,network=flow]") == "vae\n[n_latents=64\nnetwork=flow]"
+    assert on_lines("vae[n_latents=64,network=flow]") == "vae\n[n_latents=64,\nnetwork=flow]"
     assert on_lines(TRUTH) == TRUTH
 
 
