@@ -1,7 +1,8 @@
 """How a trained method moves an observation along a known transformation, for methods of every family.
 
 Three rules. ``transform``: the method moves by itself and was told in training which transformation is which.
-``matched``: it moves by itself but was told nothing, so each transformation gets the flow that follows it best.
+``matched``: it moves by itself but was told nothing, so each transformation gets the flow, or the speeds of all flows
+that the method infers for it, that follow it best.
 ``best_dim``: it has nothing but axis-aligned codes, so each transformation gets one latent and one sign. What has to be
 chosen is chosen on training sequences, by the error that is reported on test ones.
 """
@@ -40,7 +41,7 @@ class Rule:
         assignment: what of the method moves along each transformation, in words; empty for "transform".
         move: x0 (batch, *observation), amounts (batch, n_steps, n_transformations) -> frames (batch, n_steps + 1,
             *observation), the untouched reconstruction first.
-        flows: which flow of the method each transformation is; empty for "best_dim".
+        flows: which single flow of the method each transformation is nearest to; empty for "best_dim".
     """
 
     name: str
@@ -124,26 +125,52 @@ class _Sequences:
 
 @torch.inference_mode()
 def _matched(method: Method, sequences: _Sequences) -> Rule:
-    """Each transformation's flow: the one whose moves come nearest to its training sequences."""
+    """How each transformation moves a method that was told nothing, as comes nearest to its training sequences.
+
+    Tried are each flow alone at speed 1, and, where the method infers speeds, the mean of those that it infers from
+    these sequences: nothing makes a method give a flow of its own, or speed 1, to what the data calls one
+    transformation.
+    """
     names = sequences.data.info.transformations
     n_flows = getattr(method, "n_flows", len(names))
     method.eval()
-    flows = []
-    for x in sequences.of_each:
-        errors = []
-        for flow in range(n_flows):
-            amounts = torch.zeros(len(x), x.shape[1] - 1, n_flows, device=x.device)
-            amounts[:, :, flow] = 1
-            errors.append(float((method.transform(x[:, 0], amounts) - x).abs().sum()))  # type: ignore[operator]
-        flows.append(int(np.argmin(errors)))
-    places = torch.zeros(len(names), n_flows, device=sequences.device)
-    places[torch.arange(len(names)), torch.tensor(flows)] = 1
+    inferred = [_mean_speeds(method, x) for x in sequences.of_each]
+    n_columns = n_flows if inferred[0] is None else len(inferred[0])
+    alone = torch.eye(n_flows, device=sequences.device).repeat(1, n_columns // n_flows)
+    flows, speeds, words = [], [], []
+    for name, x, mean in zip(names, sequences.of_each, inferred, strict=True):
+        tried = alone if mean is None else torch.cat([alone, mean[None]])
+        errors = [_error(method, x, each) for each in tried]
+        flows.append(int(np.argmin(errors[:n_flows])))
+        best = flows[-1]
+        # means that are better by rounding alone are named as the flow
+        if mean is not None and errors[-1] < errors[best] - 1e-3 * float((x - x[:, :1]).abs().sum()):
+            best = n_flows
+        speeds.append(tried[best])
+        words.append(f"{name}: flow {best}" if best < n_flows else f"{name}: {_in_words(tried[best])}")
+    places = torch.stack(speeds)
 
     def move(x0: Tensor, amounts: Tensor) -> Tensor:
         return method.transform(x0, amounts @ places)  # type: ignore[operator, no-any-return]
 
-    words = tuple(f"{name}: flow {flow}" for name, flow in zip(names, flows, strict=True))
-    return Rule("matched", words, move, tuple(flows))
+    return Rule("matched", tuple(words), move, tuple(flows))
+
+
+def _mean_speeds(method: Method, x: Tensor) -> Tensor | None:
+    """Speeds (n_columns,) that the method infers from sequences x, mean over all of their steps."""
+    if not hasattr(method, "infer_amounts"):
+        return None
+    return method.infer_amounts(x).float().flatten(0, 1).mean(0)  # type: ignore[no-any-return]
+
+
+def _error(method: Method, x: Tensor, speeds: Tensor) -> float:
+    """Summed |x - x̂| of sequences x moved by the same speeds in every step."""
+    amounts = speeds.expand(len(x), x.shape[1] - 1, -1)
+    return float((method.transform(x[:, 0], amounts) - x).abs().sum())  # type: ignore[operator]
+
+
+def _in_words(speeds: Tensor) -> str:
+    return "speeds " + ", ".join(f"{speed:.2f}" for speed in speeds.tolist())
 
 
 @torch.inference_mode()

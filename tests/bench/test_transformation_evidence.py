@@ -122,6 +122,22 @@ def test_flows_of_methods_that_were_told_nothing_are_matched_on_training_sequenc
     assert found["equivariance_error/relative"] == pytest.approx(0, abs=1e-5)
 
 
+def test_a_method_that_spreads_a_transformation_over_its_flows_is_moved_at_the_speeds_it_infers():
+    class Mixed(Untold):
+        mixing = torch.tensor([[0.5, 0.25, 0.0], [0.0, 0.5, 0.25], [0.25, 0.0, 0.5]])
+
+        def transform(self, x0, amounts):
+            return super().transform(x0, amounts @ torch.linalg.inv(self.mixing))
+
+        def infer_amounts(self, x):
+            return super().infer_amounts(x) @ self.mixing
+
+    for kind in ("", "_switching", "_superposing"):
+        found, details = equivariance_details(**{f"rollouts{kind}": rollouts(Mixed(), kind)})
+        assert found["equivariance_error/relative"] == pytest.approx(0, abs=1e-4)
+    assert details["assignment"][0] == "brighter: speeds 0.25, 0.00, 0.50"
+
+
 def test_inferred_speeds_are_those_of_the_true_frames():
     found, details = equivariance_details(rollouts_inferred=rollouts(Untold(), "_inferred"))
     assert found["equivariance_error/relative"] == pytest.approx(0, abs=1e-4)
