@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
 
 from bench import pair_classifier, traversal_rule
 from bench.api import Method
@@ -185,6 +186,7 @@ def _likelihood_terms(evidence: Evidence) -> LikelihoodTerms:
     method, device = evidence.method, evidence.device
     method.eval()
     info, n = evidence.data.info, N_LIKELIHOOD_FRAMES
+    n_pixels = int(np.prod(info.observation_shape))
     if info.transformations:
         x = _moved(evidence, traversal_rule.one_alone(info)[0][:1], n, "likelihood")[:, 0]
     else:
@@ -199,15 +201,14 @@ def _likelihood_terms(evidence: Evidence) -> LikelihoodTerms:
             noise = torch.randn(mean.shape, generator=generator, device=device)
             z = mean + (0.5 * log_var).exp() * noise
             decoded = method.decode(z).float()  # type: ignore[operator]
-            squares = ((piece - decoded) ** 2 + LOG_2_PI).flatten(1).double()
-            # torch's own cross-entropy bounds each logarithm at -100, too
-            logs = [part.log().clamp(min=-100) for part in (decoded, 1 - decoded)]
-            entropy = (piece * logs[0] + (1 - piece) * logs[1]).flatten(1).double()
-            terms[0].append(-0.5 * squares.sum(1))
-            terms[1].append(entropy.sum(1))
+            squares = ((piece - decoded) ** 2).flatten(1).sum(1, dtype=torch.float64)
+            # each logarithm is bounded at -100
+            entropy = binary_cross_entropy(decoded, piece, reduction="none").flatten(1)
+            terms[0].append(-0.5 * (squares + n_pixels * LOG_2_PI))
+            terms[1].append(-entropy.sum(1, dtype=torch.float64))
             terms[2].append(-0.5 * (z**2 + LOG_2_PI).double().sum(1))
             terms[3].append(-0.5 * (noise**2 + log_var + LOG_2_PI).double().sum(1))
         for one, samples in zip(found, terms, strict=True):
             one.append(torch.stack(samples, dim=1).cpu())
     gaussian, bernoulli, prior, posterior = (torch.cat(one).numpy() for one in found)
-    return LikelihoodTerms(gaussian, bernoulli, prior, posterior, int(np.prod(info.observation_shape)))
+    return LikelihoodTerms(gaussian, bernoulli, prior, posterior, n_pixels)

@@ -41,7 +41,7 @@ CARD = replace(
     title="FFRL (weak)",
     summary="FFRL that infers which transformation acts on a sequence from all its frames, by a Gumbel-softmax.",
     supervised=False,
-    budgets={**BUDGETS, "quick": {**BUDGETS["quick"], "n_steps": 1_500}},
+    budgets={**BUDGETS, "quick": {**BUDGETS["quick"], "n_steps": 2_500}},
     source="KingJamesSong/latent-flow: trainers/trainer_ot_scratch_weakly.py (objective), models/HJPDE.py "
     "(index_forward), models/vae.py (ConvEncoder3).",
     notes=f"{NOTES} Everything that depends on the transformation is mixed by one one-hot draw per sequence (straight "

@@ -34,8 +34,6 @@ class FlowConfig(MethodConfig):
             Shapes3D.
         objective: "released" (the authors' arithmetic) or "clean" (the mathematics it stands for).
         n_moves: T, moves of each sequence that are trained on, from the first; 0 is all.
-        n_decoded: frames of each sequence that a step decodes, drawn anew at each; 0 is all. The likelihood of so many
-            stands for that of all, with the same mean and less work.
         n_probes: directions of Hutchinson's Laplacian where the objective is clean; 0 is the exact one.
     """
 
@@ -43,14 +41,13 @@ class FlowConfig(MethodConfig):
     width: int = 324
     objective: Objective = "released"
     n_moves: int = 0
-    n_decoded: int = 0
     n_probes: int = 0
 
     def check(self, method: str) -> None:
         """Raise ValueError where a shared parameter is out of its range; ``method`` is named in the message."""
         check_training(method, self)
         check_at_least(method, self, 4, "width")
-        check_at_least(method, self, 0, "n_moves", "n_decoded", "n_probes")
+        check_at_least(method, self, 0, "n_moves", "n_probes")
         check_one_of(method, self, "objective", get_args(Objective))
         if self.width % 2:
             raise ValueError(f"{method}: parameter 'width' must be even (time is embedded in pairs), got {self.width}")

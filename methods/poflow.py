@@ -60,7 +60,8 @@ CARD = MethodCard(
     "0, s and s + 1. Times of the moves are 0, 1, …; the initial condition keeps the move at time 0 small, and "
     "transform leaves it out: z_t = z_(t-1) + ∇u(z_(t-1), t). objective=released keeps row sums of the Hessian for "
     "the Laplacian, derivatives in time summed over the batch and means over latents; objective=clean has the "
-    "Laplacian (Hutchinson), derivatives per row and ‖∇u‖² at time 0. The Jacobian term rewards change of the image, "
+    "exact Laplacian (n_probes > 0: Hutchinson's), derivatives per row and ‖∇u‖² at time 0. The Jacobian term rewards "
+    "change of the image, "
     "mean over pixels, without a bound, in both. The decoder runs in float32 there. The classifier of the frozen "
     "generators plays no part in this form. How many moves FFRL's baseline had is not known.",
     grids={"shapes3d": ({"width": 226},), "published": ({"n_moves": 5},)},

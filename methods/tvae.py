@@ -77,7 +77,7 @@ CARD = MethodCard(
     view="transformations",
     budgets={
         "smoke": {"n_steps": 20, "batch_size": 8, "learning_rate": 1e-3, "width": 24, "optimizer": "adam"},
-        "quick": {"n_steps": 8_000, "batch_size": 8, "learning_rate": 1e-3, "width": 90, "optimizer": "adam"},
+        "quick": {"n_steps": 10_000, "batch_size": 8, "learning_rate": 1e-3, "width": 90, "optimizer": "adam"},
         "standard": {"n_steps": 60_000, "learning_rate": 5e-4, "optimizer": "adam"},
         "paper": {},
     },

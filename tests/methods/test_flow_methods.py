@@ -74,6 +74,7 @@ VARIANTS = [
                 {"prior": "fixed"},
                 {"n_moves": 2},
                 {"n_flows": 3},
+                {"n_decoded": 2},
             ],
         ),
     )
@@ -154,6 +155,19 @@ def test_double_control_moves_potential_and_rotational_fields_apart():
         torch.testing.assert_close(sta.transform(x0, both), sta.transform(x0, both.repeat(1, 1, 2)))
     with pytest.raises(ValueError, match="sta: amounts of 4 flows expected"):
         sta.transform(x0, torch.zeros(3, 1, 3))
+
+
+def test_likelihoods_of_some_frames_stand_for_that_of_all():
+    ffrl, x = build(FFRL, FFRLConfig(**SMALL)), batch(4).x
+    path, generator = torch.randn(4, 4, 8, generator=torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        whole = ffrl.path_nll(path, x, 0, generator)
+        frames = ffrl.model.logits(path.flatten(0, 1))
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(frames, x.flatten(0, 1), reduction="sum")
+        some = torch.stack([ffrl.path_nll(path, x, 3, generator) for _ in range(300)])
+    assert whole.item() == pytest.approx(entropy.item() / 4, rel=1e-5)
+    assert some.std() > 0
+    assert abs(some.mean() - whole) < 4 * some.std() / 300**0.5
 
 
 def test_frames_are_decoded_from_their_own_latents_alone():
