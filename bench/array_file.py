@@ -22,6 +22,7 @@ from bench.registry import UsageError
 
 PIECE = 1 << 26  # bytes of rows read at once
 _MAX_CHUNK = 1 << 30  # of an HDF5 chunk, which is unpacked into memory as a whole
+_MAX_TEXT = 4_096  # bytes of one text
 HOW = "np.savez('mine.npz', images=images, factors=factors)"
 
 
@@ -179,9 +180,9 @@ def _hdf5_array(path: Path, key: str, stored: Any) -> StoredArray | None:
     def rows(n: int) -> Iterator[np.ndarray]:
         with _damage(path), h5py.File(path, "r") as file:
             if dtype.kind == "U":
-                from bench.hdf5_heaps import check_heaps
+                from bench.hdf5_texts import check_texts
 
-                check_heaps(path, label, file)
+                check_texts(path, label, file[key], _MAX_TEXT)
             data = file[key].asstr() if dtype.kind == "U" else file[key]
             for start in range(0, stored_shape[0], n):
                 piece = data[start : start + n]

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench import npy
 from bench.codes_file import MAX_NAME, MAX_NAMES, CodesFile, check_plausible, collect, damage
-from bench.hdf5_heaps import check_heaps
+from bench.hdf5_texts import check_texts
 from bench.messages import one_line
 from bench.registry import UsageError
 
@@ -44,7 +44,6 @@ def read(path: Path) -> CodesFile:
             if found.shape is None:
                 raise UsageError(f"{path}: {one_line(key)} is empty")
             if key == "factor_names" and h5py.check_string_dtype(found.dtype) is not None:
-                check_heaps(path, f"{path}: factor_names", file)
                 return _names(path, found)
             check_plausible(path, key, found.shape, found.dtype)
             if found.size:
@@ -69,6 +68,7 @@ def _names(path: Path, found: h5py.Dataset) -> np.ndarray:
     is_long = found.dtype.kind == "S" and found.dtype.itemsize > MAX_NAME
     if found.ndim != 1 or found.size > MAX_NAMES or is_long:
         raise UsageError(f"{path}: factor_names: wanted a list of at most {MAX_NAMES:,} short names")
+    check_texts(path, f"{path}: factor_names", found, 4 * MAX_NAME)  # a letter has up to 4 bytes
     names = []
     for i in range(found.size):
         name = found[i]

@@ -231,3 +231,25 @@ def test_a_heap_of_texts_without_end_is_refused_and_not_walked(tmp_path):
     path.write_bytes(content[: rest + 8] + bytes(8) + content[rest + 16 :])  # libhdf5 would step by 0 bytes for ever
     with pytest.raises(UsageError, match=r"endless.h5: factor_names is damaged: the heap of its texts has no end"):
         codes_file.read(path)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_text_that_claims_gigabytes_is_refused_unread(tmp_path, libver):
+    path = tmp_path / "long.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        file["codes"], file["factors"], file["factor_names"] = CODES, FACTORS, ["hue", "angle"]
+        place = file["factor_names"].id.get_offset()
+    assert codes_file.read(path).factor_names == ("hue", "angle")
+    content = path.read_bytes()
+    path.write_bytes(content[:place] + (3 << 30).to_bytes(4, "little") + content[place + 4 :])
+    with pytest.raises(UsageError, match=r"factor_names: text 0 claims 3,221,225,472 bytes; at most 4,000 are read"):
+        codes_file.read(path)
+
+
+def test_texts_in_chunks_are_refused_in_words(tmp_path):
+    path = tmp_path / "chunks.h5"
+    with h5py.File(path, "w") as file:
+        file["codes"], file["factors"] = CODES, FACTORS
+        file.create_dataset("factor_names", data=["hue", "angle"], chunks=(1,), dtype=h5py.string_dtype())
+    with pytest.raises(UsageError, match=r"factor_names: store the texts in one piece, neither in chunks nor packed"):
+        codes_file.read(path)

@@ -1,4 +1,4 @@
-"""Looks at an HDF5 file's heaps of texts before the library does, which walks some damaged ones for ever."""
+"""Looks at the texts of an HDF5 file before the library does, which walks some damaged ones for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,33 @@ from bench.registry import UsageError
 _SIGNATURE = b"GCOL\x01"  # with the only version there is; another one the library refuses
 
 
-def check_heaps(path: Path, where: str, file: h5py.File) -> None:
+def check_texts(path: Path, where: str, found: h5py.Dataset, most: int) -> None:
+    """Raise UsageError unless the texts of ``found`` can be read: the library would take any memory that one claims.
+
+    On disk a text of any length is its length (4 bytes), the address of a global heap and a number (4 bytes) in it.
+
+    Args:
+        where: file and array, for the message.
+        most: bytes of one text.
+    """
+    kind = h5py.check_string_dtype(found.dtype)
+    if kind is None or kind.length is not None or not found.size:
+        return
+    _check_heaps(path, where, found.file)
+    width = 8 + found.file.id.get_create_plist().get_sizes()[0]
+    start = found.id.get_offset()
+    if start is None or found.id.get_storage_size() != found.size * width:
+        raise UsageError(f"{where}: store the texts in one piece, neither in chunks nor packed")
+    with path.open("rb") as opened:
+        opened.seek(start)
+        places = opened.read(found.size * width)
+    for i in range(found.size):
+        claimed = int.from_bytes(places[i * width : i * width + 4], "little")
+        if claimed > most:
+            raise UsageError(f"{where}: text {i} claims {claimed:,} bytes; at most {most:,} are read")
+
+
+def _check_heaps(path: Path, where: str, file: h5py.File) -> None:
     """Raise UsageError where a global heap has an object that ends where it begins, or outside of its heap.
 
     Texts of any length lie in such heaps. An object is its number (2 bytes), a count (2), 4 bytes of nothing, its size
