@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.style import COLOURS, caption, is_narrow, new_figure, points, save, style, width_of
+from bench.report.style import COLOURS, caption, is_narrow, is_on_screen, new_figure, points, save, style, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,9 @@ def draw_flow(fields: Sequence[FlowField], path: Path, *, title: str = "") -> li
     n_columns = min(len(fields), 2 if is_narrow(WIDTH_CM) else 3)
     n_rows = -(-len(fields) // n_columns)
     with style():
-        figure = new_figure(1.95 + n_rows * (width_of(WIDTH_CM) / n_columns - 0.1), WIDTH_CM)
+        figure = new_figure(
+            (1.95 if is_on_screen() else 0.1) + n_rows * (width_of(WIDTH_CM) / n_columns - 0.1), WIDTH_CM
+        )
         grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
         for unused in grid[len(fields) :]:
             unused.remove()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.report.style import BOUND_COLOUR, caption, is_narrow, look, new_figure, save, style
+from bench.report.style import BOUND_COLOUR, caption, is_narrow, look, new_figure, points, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,13 +42,14 @@ def draw_speeds(speeds: InferredSpeeds, path: Path, *, title: str = "") -> list[
         figure = new_figure(2.9 + 2.7 * (1 + n_parts), WIDTH_CM)
         grid = figure.subplots(1 + n_parts, shown, sharex=True, sharey="row", squeeze=False)
         for i in range(shown):
-            grid[0, i].set_title(speeds.courses[i], pad=3)
+            grid[0, i].set_title(speeds.courses[i], pad=3, fontsize=points(6.5))
             for kind in range(n_kinds):
                 _draw_steps(grid[0, i], speeds.true[i, :, kind] + APART * (n_kinds - 1 - kind), _look(kind))
             for part in range(n_parts):
                 own = slice(part * speeds.n_flows, (part + 1) * speeds.n_flows)
                 _draw_inferred(grid[1 + part, i], speeds.inferred[i][..., own], speeds.flows)
             grid[-1, i].set_xlabel("step t")
+            grid[-1, i].set_xticks(range(2, n_steps + 1, max(2, n_steps // 4)))
         for axes in grid[:, 0]:
             low, high = axes.get_ylim()
             axes.set_ylim(min(low, -0.1), max(high, 1.1))
@@ -62,7 +63,7 @@ def draw_speeds(speeds: InferredSpeeds, path: Path, *, title: str = "") -> list[
         )
         caption(
             figure,
-            f"{title}\ninferred from the true frames on both sides of each step; lines: mean over "
+            f"{title}\ninferred from the true frames; lines: mean over "
             f"{speeds.inferred.shape[1]} test sequences, bands: their quartiles; flows are matched to transformations "
             "on training sequences, a flow of several has the colour of the first; equal true amounts stand apart a "
             "little",
