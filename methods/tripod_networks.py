@@ -35,6 +35,7 @@ class PlainEncoder(nn.Module):
         assert isinstance(network, nn.Sequential)
         self.layers = network[:-2]
         n_hidden = network[-1].in_features
+        assert isinstance(n_hidden, int)
         self.head = nn.Sequential(nn.LayerNorm(n_hidden), nn.GELU(), nn.Linear(n_hidden, n_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
