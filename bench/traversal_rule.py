@@ -160,7 +160,7 @@ def _mean_speeds(method: Method, x: Tensor) -> Tensor | None:
     """Speeds (n_columns,) that the method infers from sequences x, mean over all of their steps."""
     if not hasattr(method, "infer_amounts"):
         return None
-    return method.infer_amounts(x).float().flatten(0, 1).mean(0)  # type: ignore[no-any-return]
+    return method.infer_amounts(x).float().flatten(0, 1).mean(0)  # type: ignore[operator, no-any-return]
 
 
 def _error(method: Method, x: Tensor, speeds: Tensor) -> float:
