@@ -59,11 +59,14 @@ def show(name: str, form: str, budget: str | None, output: str | None, results: 
     PAPER is a name of `bench paper list`, or a CSV file of your own with the columns table, dataset, method, metric and
     value, whose names are those of this suite. PAPER alone shows all its tables.
     """
+    from bench.cli.results import defaults_of
     from bench.report.paper_tables import compare, render
 
     paper, tables = _find(name)
     groups = _groups(results, budget)
-    text = "\n".join(render(paper, table, compare(table, groups, resolve, direction), form) for table in tables)
+    text = "\n".join(
+        render(paper, table, compare(table, groups, resolve, direction, defaults_of), form) for table in tables
+    )
     if output is None:
         sys.stdout.write(text)
         return 0
@@ -89,6 +92,7 @@ def run(context: click.Context, name: str, dry_run: bool, **asked: Any) -> int:
 
     Of a figure, train what `bench plot PAPER:FIGURE` draws.
     """
+    from bench.cli.results import defaults_of
     from bench.cli.run import command as bench_run
     from bench.report.paper_tables import compare, render
     from bench.report.papers import SCORED
@@ -122,7 +126,7 @@ def run(context: click.Context, name: str, dry_run: bool, **asked: Any) -> int:
         code = max(code, train(table, [metric.key for metric in table.metrics]))
         if not dry_run:
             groups = _groups(asked["results"], asked["budget"])
-            sys.stdout.write(render(paper, table, compare(table, groups, resolve, direction), "text"))
+            sys.stdout.write(render(paper, table, compare(table, groups, resolve, direction, defaults_of), "text"))
     return code
 
 

@@ -141,11 +141,12 @@ def _of_rows(figure: PaperFigure, found: Sequence[Group], folders: Folders, fold
 def _cells(figure: PaperFigure, found: Sequence[Group]) -> Iterator[tuple[str, str, Group | None, list[Cell]]]:
     """(data set, method, group, its cells of the method) as this suite names them; no group where nothing was run."""
     from bench.cli.paper import resolve
+    from bench.cli.results import defaults_of
     from bench.report.contrasts import Side
     from bench.report.paper_tables import is_of
 
     for dataset in (ours for _, ours in figure.datasets if ours):
-        here: list[Group | None] = [group for group in found if is_of(group, dataset)]
+        here: list[Group | None] = [group for group in found if is_of(group, dataset, defaults_of)]
         for group in here or [None]:
             for method in (ours for _, ours in figure.methods if ours):
                 cells: list[Cell] = []
@@ -161,6 +162,7 @@ def _cells(figure: PaperFigure, found: Sequence[Group]) -> Iterator[tuple[str, s
 def _sweep(paper: Paper, figure: PaperFigure, found: Sequence[Group], folder: Path, stem: str) -> Drawn:
     """Published curves, and ours on them, for each data set and group of our rows on it."""
     from bench.cli.paper import direction, resolve
+    from bench.cli.results import defaults_of
     from bench.report.frame import slugify
     from bench.report.labels import title_of
     from bench.report.paper_tables import compare
@@ -171,7 +173,7 @@ def _sweep(paper: Paper, figure: PaperFigure, found: Sequence[Group], folder: Pa
     curves: dict[tuple[str, str, str], list[Curve]] = {}
     ours: dict[str, Group] = {}  # by slug
     for label, table in figure.lines:
-        for block in compare(table, found, resolve, direction):
+        for block in compare(table, found, resolve, direction, defaults_of):
             slug = block.group.slug if block.group else ""
             if block.group is not None:
                 ours[slug] = block.group

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.report.contrasts import Side
 from bench.report.escape import latex, markdown, plain
-from bench.report.frame import Cell, Group, format_value
+from bench.report.frame import Cell, Defaults, Group, format_value
 from bench.report.papers import Metric, Paper, PaperTable, Published
 from bench.report.statistics import Estimate, mean_interval
 
@@ -80,13 +80,17 @@ class Block:
 
 
 def compare(
-    table: PaperTable, groups: Iterable[Group], resolve: Resolve, direction: Callable[[str], bool | None]
+    table: PaperTable,
+    groups: Iterable[Group],
+    resolve: Resolve,
+    direction: Callable[[str], bool | None],
+    defaults: Defaults | None = None,
 ) -> list[Block]:
     """Every metric of the table on every data set of it, against each group of our rows on that data set."""
     groups = list(groups)
     blocks = []
     for published, ours in table.datasets:
-        found: list[Group | None] = [group for group in groups if ours and is_of(group, ours)]
+        found: list[Group | None] = [group for group in groups if ours and is_of(group, ours, defaults)]
         for group in found or [None]:
             for metric in table.metrics:
                 entries = tuple(
@@ -103,16 +107,26 @@ def _published_direction(metric: Metric, higher_is_better: bool | None) -> bool 
     return higher_is_better if higher_is_better is None or metric.scale > 0 else not higher_is_better
 
 
-def is_of(group: Group, text: str) -> bool:
-    """Whether the group is of the data set that ``text`` names, with the parameters that it gives."""
+def is_of(group: Group, text: str, defaults: Defaults | None = None) -> bool:
+    """Whether the group is of the data set that ``text`` names, with the parameters that it gives.
+
+    Parameters that it does not give are those of the group's budget, where ``defaults`` are known; sizes (n_…) and where
+    the data was looked for may differ.
+    """
     import json
 
     from bench import selection
 
     (selected,) = selection.parse(text, "dataset")
     params = json.loads(group.dataset_params)
+    usual = defaults("dataset", group.dataset, group.budget) if defaults else {}
+    wanted = {
+        key: format_value(value)
+        for key, value in usual.items()
+        if key in params and key != "source" and not key.startswith("n_")
+    } | dict(selected.params)
     return group.dataset == selected.name and all(
-        key in params and format_value(params[key]) == value for key, value in selected.params.items()
+        key in params and format_value(params[key]) == value for key, value in wanted.items()
     )
 
 

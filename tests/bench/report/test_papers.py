@@ -2,12 +2,12 @@ import csv
 import io
 
 import pytest
-from synthetic_rows import row, seeds
+from synthetic_rows import DATA, row, seeds
 
 from bench import registry
 from bench.grid import resolved_methods
 from bench.report.frame import groups
-from bench.report.paper_tables import compare, render
+from bench.report.paper_tables import compare, is_of, render
 from bench.report.papers import BadPaper, Metric, PaperTable, Published, from_csv, papers, read_paper
 from bench.selection import parse, resolve_config
 from metrics.registry import output_of
@@ -67,6 +67,21 @@ def test_a_negative_scale_turns_the_direction_round(scale, higher):
     (block,) = blocks(of, seeds("slowvae", [0.5, 0.52, 0.54]))
     assert block.higher_is_better is higher
     assert block.entries[0].ours.mean == pytest.approx(0.52 * scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "is_ours"),
+    [
+        ("natural_sprites", {}, True),
+        ("natural_sprites", {"n_train": 7}, True),  # sizes may differ
+        ("natural_sprites", {"form": "continuous"}, False),  # not what the budget has
+        ("natural_sprites[form=continuous]", {"form": "continuous"}, True),
+        ("natural_sprites[form=continuous]", {}, False),
+    ],
+)
+def test_a_group_is_of_a_published_data_set_only_with_its_parameters(text, changes, is_ours):
+    (group,) = groups(seeds("slowvae", [0.5], dataset_params=DATA | changes))
+    assert is_of(group, text, lambda kind, name, budget: {"form": "discrete", "n_train": 50_000}) is is_ours
 
 
 def test_one_method_has_no_order():
