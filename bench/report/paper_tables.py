@@ -110,8 +110,8 @@ def _published_direction(metric: Metric, higher_is_better: bool | None) -> bool 
 def is_of(group: Group, text: str, defaults: Defaults | None = None) -> bool:
     """Whether the group is of the data set that ``text`` names, with the parameters that it gives.
 
-    Parameters that it does not give are those of the group's budget, where ``defaults`` are known; sizes (n_…) and where
-    the data was looked for may differ.
+    Parameters that it does not give are those of the group's budget, where ``defaults`` are known; sizes (n_…) and
+    where the data was looked for may differ.
     """
     import json
 
