@@ -256,16 +256,16 @@ def draw(motion: Motion, stem: Path, formats: tuple[str, ...] = FORMATS) -> list
     """
     with style():
         is_tall = is_narrow(_WIDTH_CM)
-        figure = new_figure(11.5 if is_tall else 9.4, width_cm=_WIDTH_CM)
+        figure = new_figure(12.0 if is_tall else 9.4, width_cm=_WIDTH_CM)
         grid = figure.subplots(len(QUANTITIES), 2).T if is_tall else figure.subplots(2, len(QUANTITIES))
         for column, (name, values) in enumerate(zip(QUANTITIES, motion.steps.T, strict=True)):
             for row, part in enumerate((_CENTRE, 1.0)):
-                _draw_panel(grid[row, column], motion, name, values, part)
+                _draw_panel(grid[row, column], motion, name, values, part, "\n" if is_tall else " ")
                 if row or is_tall:
                     grid[row, column].set_xlabel(f"Δ{name} per frame (px)")
         for row, label in enumerate(("density (1/px)", "density (1/px), log scale")):
             for panel in grid[row] if is_tall else grid[row, :1]:
-                panel.set_ylabel(label)
+                panel.set_ylabel("log scale" if is_tall and row else label)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2 if is_tall else len(labels))
         first, second = ("left", "right") if is_tall else ("above", "below")
@@ -277,7 +277,7 @@ def draw(motion: Motion, stem: Path, formats: tuple[str, ...] = FORMATS) -> list
         return save(figure, stem, formats)
 
 
-def _draw_panel(axes: Axes, motion: Motion, name: str, values: np.ndarray, part: float) -> None:
+def _draw_panel(axes: Axes, motion: Motion, name: str, values: np.ndarray, part: float, line_end: str) -> None:
     from scipy import stats
 
     low, high = np.quantile(values, [(1 - part) / 2, (1 + part) / 2])
@@ -295,7 +295,8 @@ def _draw_panel(axes: Axes, motion: Motion, name: str, values: np.ndarray, part:
     top = counts.max() / len(values) / width
     if part < 1:
         axes.set_ylim(0, 1.15 * top)  # the cusp of a shape below 1 would leave the rest flat
-        axes.set_title(f"Δ{name}: shape {of.laws['gennorm'].parameters['shape']:.3f}, kurtosis {of.kurtosis:.1f}")
+        shape = f"Δ{name}: shape {of.laws['gennorm'].parameters['shape']:.3f}"
+        axes.set_title(f"{shape},{line_end}kurtosis {of.kurtosis:.1f}")
     else:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(_power)

@@ -96,7 +96,7 @@ def draw_selection(
     if not methods:
         return []
     with style():
-        figure = new_figure(3.2 + 0.6 * len(methods))
+        figure = new_figure(2.9 + 0.35 * len(by) + 0.6 * len(methods))
         axes = figure.subplots()
         for i, (criterion, found) in enumerate(by.items()):
             for one in found:
@@ -110,7 +110,7 @@ def draw_selection(
                 )
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=1)
         axes.set_yticks(range(len(methods)), methods)
         axes.invert_yaxis()
         axes.set_xlabel(column(key).title)
