@@ -297,7 +297,8 @@ def _discrete_flags(arrays: Mapping[str, Any], n_factors: int, discrete: Sequenc
 
 def _as_integers(name: str, factors: np.ndarray) -> np.ndarray:
     """Class indices as int64; floats that stand for classes must be whole numbers."""
-    whole = factors.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what no integer holds differs from whatever comes out
+        whole = factors.astype(np.int64)
     if (whole != factors).any():
         row, column = (int(i) for i in np.argwhere(whole != factors)[0])
         raise BadEvidence(

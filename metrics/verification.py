@@ -189,7 +189,8 @@ def check_embeddings(embeddings: np.ndarray, speakers: np.ndarray) -> tuple[np.n
         raise ValueError(
             f"speakers: wanted one whole number per row of embeddings, ({len(x)},), got {who.dtype} {who.shape}"
         )
-    x = x.astype(np.float64)
+    with np.errstate(over="ignore"):  # long doubles may not fit
+        x = x.astype(np.float64)
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         row, column = (int(i) for i in wrong[0])

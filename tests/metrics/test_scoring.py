@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -260,3 +261,11 @@ def test_metrics_work_without_torch_and_listing_them_loads_no_learner():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_classes_that_no_integer_holds_are_refused_without_a_warning():
+    factors = np.array([[0.0], [1.0], [1e300]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BadEvidence, match=r"column 0 is discrete.*got 1e\+300 in row 2"):
+            score({"codes": np.eye(3), "factors": factors}, ["mig"], discrete=[True])
