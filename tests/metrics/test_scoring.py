@@ -61,7 +61,7 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
     likely = -np.ones((5, 3))
     evidence |= {"likelihood_terms": LikelihoodTerms(100 * likely, likely, likely, likely, 12)}
     evidence |= {"cell_codes": np.stack([CODES, 1 - CODES]), "cell_kl": np.ones((2, 2)), "member": 0}
-    scores = score(evidence, registry.metric_ids())
+    scores, cards = score(evidence, registry.metric_ids()), registry.cards()
     left_out = {key for key, entry in scores.values.items() if entry["value"] is None}
     assert {key.partition("[")[0] for key in left_out} == {"downstream"}  # fewer rows than its larger probes take
     assert all("rows" in scores.values[key]["reason"] for key in left_out)
@@ -70,7 +70,8 @@ def test_numbers_stay_within_the_bounds_of_their_cards():
             continue
         low, high = output_of(key).bounds
         assert (-np.inf if low is None else low) <= entry["value"] <= (np.inf if high is None else high), key
-        assert (entry["version"], entry["protocol"]) == (1, "quick")
+        name = key.partition("[")[0].partition("/")[0].partition("@")[0]
+        assert (entry["version"], entry["protocol"]) == (cards[name].version, "quick")
     json.dumps([scores.values, scores.details, scores.seconds])
 
 
