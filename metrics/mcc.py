@@ -138,6 +138,8 @@ def average_ranks(column: np.ndarray) -> np.ndarray:
 
 def _unit(columns: np.ndarray) -> np.ndarray:
     """Centred columns of length 1; exactly 0 where the column is constant."""
+    # by powers of 2, which change no digit: squares of 1e200 are infinite and those of 1e-200 are 0
+    columns = np.ldexp(columns.astype(np.float64), -np.frexp(np.abs(columns).max(0))[1])
     varies = columns.min(0) < columns.max(0)
     centred = np.where(varies, columns - columns.mean(0), 0.0)
     length = np.linalg.norm(centred, axis=0)

@@ -1,5 +1,7 @@
 """Metrics where the answer can be worked out by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -237,3 +239,14 @@ def test_class_indices_follow_the_order_of_the_values():
     labels, sizes = class_indices("test", np.array([[10], [-3], [10], [7]]))
     assert labels.ravel().tolist() == [2, 0, 2, 1]
     assert sizes.tolist() == [3]
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-3, 1e250])
+def test_mcc_does_not_depend_on_the_scale_of_codes(scale):
+    codes = np.random.default_rng(0).normal(size=(50, 3))
+    factors = codes @ np.array([[1.0, 0.2, 0.0], [0.1, 1.0, 0.3], [0.0, 0.5, 1.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mcc(scale * codes, factors, correlation="pearson")["mcc"] == pytest.approx(
+            mcc(codes, factors, correlation="pearson")["mcc"], rel=1e-12
+        )
