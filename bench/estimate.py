@@ -34,15 +34,21 @@ def expected_seconds(
     known = _from_rows(store.rows(), device)
     unknown = {_key(spec.to_dict()): spec for spec in specs if _key(spec.to_dict()) not in known}
     measured = _measured(list(unknown.values()), device, min(workers, len(specs)))
-    for key, per_step in zip(unknown, measured, strict=True):
-        known[key] = per_step, SCORING_SECONDS.get(unknown[key].budget, 60.0)
+    untimed = []
+    for (key, spec), per_step in zip(unknown.items(), measured, strict=True):
+        known[key] = per_step or 0.0, SCORING_SECONDS.get(spec.budget, 60.0)
+        if per_step is None:
+            untimed.append(f"{spec.method} on {spec.dataset}")
     expected, bases = {}, set()
     for spec in specs:
         key = _key(spec.to_dict())
         bases.add("a few steps timed now" if key in unknown else "stored rows")
         per_step, rest = known[key]
         expected[spec.hash] = per_step * _steps_left(spec, store) + rest
-    return expected, " and ".join(sorted(bases, reverse=True))
+    basis = " and ".join(sorted(bases, reverse=True))
+    if untimed:
+        basis += f"; training not counted, as timing a step failed or took too long: {', '.join(untimed)}"
+    return expected, basis
 
 
 def _steps_left(spec: RunSpec, store: Store) -> int:
@@ -50,14 +56,14 @@ def _steps_left(spec: RunSpec, store: Store) -> int:
     return max(0, int(spec.method_params["n_steps"]) - done)
 
 
-def _measured(specs: Sequence[RunSpec], device: str, workers: int) -> list[float]:
+def _measured(specs: Sequence[RunSpec], device: str, workers: int) -> list[float | None]:
     """Seconds per step of each, in worker processes: a method's first step may do anything to the process it is in.
 
-    What breaks or hangs counts as nothing: it does so in its run as well, whose row says so.
+    None of what breaks or hangs: it may do so in its run as well, whose row says so.
     """
     from bench.executor import BrokenProcessPool, run_parallel
 
-    found = dict.fromkeys(range(len(specs)), 0.0)
+    found: dict[int, float | None] = {i: None if spec.method_params["n_steps"] else 0.0 for i, spec in enumerate(specs)}
     calls = [(i, spec, device) for i, spec in enumerate(specs) if spec.method_params["n_steps"]]
     if calls:
         with suppress(BrokenProcessPool, TimeoutError):
@@ -66,14 +72,14 @@ def _measured(specs: Sequence[RunSpec], device: str, workers: int) -> list[float
     return list(found.values())
 
 
-def _timed(index: int, spec: RunSpec, device: str) -> tuple[int, float]:
+def _timed(index: int, spec: RunSpec, device: str) -> tuple[int, float | None]:
     """``seconds_per_step`` in a worker, where nothing that the method does shows."""
     with tempfile.TemporaryDirectory() as folder, captured(Path(folder) / "output.txt"):
         try:
             with time_limit(LIMIT):
                 return index, seconds_per_step(spec, device)
         except BaseException:  # also SystemExit, and the time limit
-            return index, 0.0
+            return index, None
 
 
 def _key(spec: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -101,6 +101,7 @@ def test_a_dry_run_counts_and_writes_nothing(bench, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "4 runs to do, 0 stored already, 4 do not apply" in done.stdout
     assert "a few steps timed now" in done.stdout
+    assert "not counted" not in done.stdout
     assert not results.exists()
 
 
