@@ -20,6 +20,38 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]):
+    """One command line in this process: (exit code, standard output, standard error), both without their ends."""
+    from bench.cli import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out.strip(), err.strip()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def train(cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Trains what is named, seed 0 of budget ``smoke``, into a store of its own."""
+    from bench.grid import Request, build
+    from bench.opening import Folders
+    from bench.store import Store
+    from bench.worker import Options, perform
+
+    def run(methods: str, dataset: str, *metrics: str) -> Store:
+        home = tmp_path_factory.mktemp("trained")
+        folders = Folders(home / "data", cache, home / "results")
+        for spec in build(Request(methods, dataset, (0,), "smoke", metrics=metrics), folders, "cpu").runs:
+            assert perform(spec, Options(folders, metrics=metrics)) == "done"
+        return Store(folders.results)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package ``toybench`` installed by pip, to be put on PYTHONPATH."""

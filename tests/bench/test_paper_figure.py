@@ -6,12 +6,6 @@ import shutil
 
 import pytest
 
-from bench.cli import main
-from bench.grid import Request, build
-from bench.opening import Folders
-from bench.store import Store
-from bench.worker import Options, perform
-
 TABLE = """title = "Mine"
 
 [[tables]]
@@ -36,24 +30,9 @@ datasets = {{ "Smiley" = "smiley" }}
 """
 
 
-@pytest.fixture
-def call(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([*map(str, arguments)])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out.strip(), err.strip()
-
-    return run
-
-
 @pytest.fixture(scope="module")
-def stored(cache, tmp_path_factory):
-    home = tmp_path_factory.mktemp("figure")
-    folders = Folders(home / "data", cache, home / "results")
-    for spec in build(Request("pca", "smiley", (0,), "smoke", metrics=("mcc",)), folders, "cpu").runs:
-        assert perform(spec, Options(folders, metrics=("mcc",))) == "done"
-    return Store(folders.results)
+def stored(train):
+    return train("pca", "smiley", "mcc")
 
 
 @pytest.fixture
@@ -73,9 +52,9 @@ def paper(tmp_path):
         ("correlation", "", ["mine-fig-pca.pdf", "mine-fig-pca.png", "mine-fig-pca.svg"]),
     ],
 )
-def test_a_users_figure_is_data(call, stored, paper, tmp_path, draw, extra, names):
+def test_a_users_figure_is_data(typed, stored, paper, tmp_path, draw, extra, names):
     paper.write_text(declared(draw, extra))
-    code, out, err = call("plot", f"{paper}:fig", "--results", stored.root, "-o", tmp_path / "out")
+    code, out, err = typed("plot", f"{paper}:fig", "--results", stored.root, "-o", tmp_path / "out")
     assert (code, err) == (0, "")
     made = sorted((tmp_path / "out").rglob("*.*"))
     assert [path.name for path in made] == names
@@ -83,16 +62,16 @@ def test_a_users_figure_is_data(call, stored, paper, tmp_path, draw, extra, name
     assert {path.parent.name for path in made} == {"smiley-generated-smoke"}
 
 
-def test_for_a_paper_it_is_one_pdf_with_its_caption(call, stored, paper, tmp_path):
+def test_for_a_paper_it_is_one_pdf_with_its_caption(typed, stored, paper, tmp_path):
     paper.write_text(declared("sources"))
-    code, out, _ = call("plot", f"{paper}:fig", "--for", "paper", "--results", stored.root, "-o", tmp_path / "out")
+    code, out, _ = typed("plot", f"{paper}:fig", "--for", "paper", "--results", stored.root, "-o", tmp_path / "out")
     assert code == 0
     assert [line.rpartition(".")[2] for line in out.split("\n")] == ["pdf", "txt"]
 
 
-def test_what_lacks_is_said_with_the_command_that_makes_it(call, stored, paper, tmp_path):
+def test_what_lacks_is_said_with_the_command_that_makes_it(typed, stored, paper, tmp_path):
     paper.write_text(declared("sources", methods='{ "PCA" = "pca", "VSC" = "vsc", "Theirs" = "" }'))
-    code, out, err = call("plot", f"{paper}:fig", "--results", stored.root, "-o", tmp_path / "out")
+    code, out, err = typed("plot", f"{paper}:fig", "--results", stored.root, "-o", tmp_path / "out")
     assert (code, out.count("\n")) == (0, 2)
     assert err == (
         f"bench: {paper}:fig lacks vsc on smiley (not run). `bench paper run {paper}:fig --budget quick --results "
@@ -100,18 +79,18 @@ def test_what_lacks_is_said_with_the_command_that_makes_it(call, stored, paper, 
     )
 
 
-def test_files_that_are_elsewhere_are_made_in_another_store(call, stored, paper, tmp_path):
+def test_files_that_are_elsewhere_are_made_in_another_store(typed, stored, paper, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(stored.root / "rows", copy / "rows")
     paper.write_text(declared("traversals"))
-    code, out, err = call("plot", f"{paper}:fig", "--results", copy)
+    code, out, err = typed("plot", f"{paper}:fig", "--results", copy)
     assert (code, out, err.count("\n")) == (2, "", 0)
     assert "pca on smiley (its files are not in this store)" in err
     assert f"`bench paper run {paper}:fig --budget quick --results again` makes it, then `bench plot " in err
 
 
-def test_published_curves_stand_alone_where_nothing_was_run(call, tmp_path):
-    code, out, err = call("plot", "vsc:elbo", "--results", tmp_path, "-o", tmp_path / "out")
+def test_published_curves_stand_alone_where_nothing_was_run(typed, tmp_path):
+    code, out, err = typed("plot", "vsc:elbo", "--results", tmp_path, "-o", tmp_path / "out")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.png")) == [
         "vsc-elbo-Fashion-MNIST.png", "vsc-elbo-MNIST.png",
@@ -132,8 +111,8 @@ def test_published_curves_stand_alone_where_nothing_was_run(call, tmp_path):
         ("cdsvae:fig3", "cdsvae:fig3 lacks cdsvae on sprites (not run). `bench paper run cdsvae:fig3"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line_and_exit_2(call, tmp_path, name, message):
-    code, out, err = call("plot", name, "--results", tmp_path)
+def test_what_cannot_be_drawn_is_one_line_and_exit_2(typed, tmp_path, name, message):
+    code, out, err = typed("plot", name, "--results", tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 0)
     assert message in err
 
@@ -153,18 +132,18 @@ def test_what_cannot_be_drawn_is_one_line_and_exit_2(call, tmp_path, name, messa
         (declared("codes").replace('"fig"', '"1"'), "two tables or figures are called '1'"),
     ],
 )  # fmt: skip
-def test_a_declaration_that_is_wrong_is_named(call, paper, text, message):
+def test_a_declaration_that_is_wrong_is_named(typed, paper, text, message):
     paper.write_text(text)
-    code, _, err = call("plot", f"{paper}:fig")
+    code, _, err = typed("plot", f"{paper}:fig")
     assert (code, err.count("\n")) == (2, 0)
     assert message in err
 
 
-def test_a_figure_is_listed_and_shown_and_run_by_the_right_command(call, tmp_path):
-    _, out, _ = call("paper", "list")
+def test_a_figure_is_listed_and_shown_and_run_by_the_right_command(typed, tmp_path):
+    _, out, _ = typed("paper", "list")
     assert "cdsvae:fig3" in out
     assert "(Figure 3; `bench plot cdsvae:fig3`)" in out
-    code, _, err = call("paper", "show", "cdsvae:fig3")
+    code, _, err = typed("paper", "show", "cdsvae:fig3")
     assert (code, err) == (2, "bench: cdsvae:fig3 is a figure; `bench plot cdsvae:fig3` draws it")
-    code, _, err = call("paper", "run", "slowvae:statistics", "--results", tmp_path)
+    code, _, err = typed("paper", "run", "slowvae:statistics", "--results", tmp_path)
     assert (code, err) == (2, "bench: slowvae:statistics needs no runs; `bench plot slowvae:statistics` draws it")

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from bench import checkpoint, traversal_rule
-from bench.cli import main
 from bench.flow_fields import flow_fields, principal_plane
 from bench.grid import Request, build
 from bench.inferred_speeds import inferred_speeds
@@ -27,13 +26,6 @@ from bench.traversal_rule import rule_for
 METHODS = ("ffrl", "sta", "vae")
 VAE = "vae[network=flow]"
 ON = "transforming_mnist/0"
-
-
-def call(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out.strip(), err.strip()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,9 +110,9 @@ def test_the_number_beside_a_row_is_its_error_over_that_of_a_still_picture(switc
     assert switching.relative_error("sta")[1] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_animation_shows_the_frames_of_every_method(capsys, folders, switching, tmp_path):
+def test_the_animation_shows_the_frames_of_every_method(typed, folders, switching, tmp_path):
     runs = [f"{name}/{ON}" for name in METHODS]
-    code, out, err = call(capsys, "plot", "switching", *runs, "--results", folders.results, "-o", tmp_path)
+    code, out, err = typed("plot", "switching", *runs, "--results", folders.results, "-o", tmp_path)
     assert (code, err) == (0, "")
     made = [*tmp_path.glob("switching-*")]
     assert sorted(path.suffix for path in made) == [".gif", ".pdf", ".png", ".svg"]
@@ -187,8 +179,8 @@ def test_speeds_are_those_that_the_method_infers(folders, rows, revived):
 
 
 @pytest.mark.parametrize(("kind", "run"), [("flow", "ffrl"), ("speeds", "sta")])
-def test_fields_and_speeds_are_drawn_in_three_formats(capsys, folders, rows, kind, run, tmp_path):
-    code, out, err = call(capsys, "plot", kind, f"{run}/{ON}", "--results", folders.results, "-o", tmp_path)
+def test_fields_and_speeds_are_drawn_in_three_formats(typed, folders, rows, kind, run, tmp_path):
+    code, out, err = typed("plot", kind, f"{run}/{ON}", "--results", folders.results, "-o", tmp_path)
     assert (code, err) == (0, "")
     assert out.split("\n") == [f"{tmp_path}/{kind}-{rows[run]['hash']}{ending}" for ending in (".pdf", ".svg", ".png")]
 
@@ -208,24 +200,24 @@ def test_fields_and_speeds_are_drawn_in_three_formats(capsys, folders, rows, kin
         (["swiching"], "draws no 'swiching'. Did you mean 'switching'"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line_and_exit_2(capsys, folders, arguments, message):
-    code, out, err = call(capsys, "plot", *arguments, "--results", folders.results)
+def test_what_cannot_be_drawn_is_one_line_and_exit_2(typed, folders, arguments, message):
+    code, out, err = typed("plot", *arguments, "--results", folders.results)
     assert (code, out, err.count("\n")) == (2, "", 0)
     assert re.search(message, err), err
 
 
-def test_a_run_without_its_checkpoint_is_left_out_by_name(capsys, folders, rows, tmp_path):
+def test_a_run_without_its_checkpoint_is_left_out_by_name(typed, folders, rows, tmp_path):
     store = Store(folders.results)
     path = store.artifacts(rows["sta"]["hash"]) / "checkpoint.safetensors"
     kept = path.read_bytes()
     path.unlink()
     try:
         options = ["--methods", "sta,vae", "--results", folders.results, "-o", tmp_path]
-        code, out, err = call(capsys, "plot", "superposing", *options)
+        code, out, err = typed("plot", "superposing", *options)
         assert code == 0
         assert len(out.split("\n")) == 4
         assert re.search("sta.* is left out: .*checkpoint.safetensors is not there", err)
-        code, out, err = call(capsys, "plot", "superposing", f"sta/{ON}", *options[2:])
+        code, out, err = typed("plot", "superposing", f"sta/{ON}", *options[2:])
         assert (code, out, err.count("\n")) == (2, "", 0)
     finally:
         path.write_bytes(kept)

@@ -7,48 +7,33 @@ import shutil
 
 import pytest
 
-from bench.cli import main
-from bench.grid import Request, build
-from bench.opening import Folders
 from bench.store import Store
-from bench.worker import Options, perform
 
 RUN = "pca/smiley/0"
 
 
-def call(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out.strip(), err.strip()
-
-
 @pytest.fixture(scope="module")
-def stored(cache, tmp_path_factory):
-    home = tmp_path_factory.mktemp("plot")
-    folders = Folders(home / "data", cache, home / "results")
-    for spec in build(Request("pca,random_codes", "smiley", (0,), "smoke", metrics=("mcc",)), folders, "cpu").runs:
-        assert perform(spec, Options(folders, metrics=("mcc",))) == "done"
-    return Store(folders.results)
+def stored(train):
+    return train("pca,random_codes", "smiley", "mcc")
 
 
 @pytest.mark.parametrize("kind", ["codes", "sources"])
-def test_a_run_is_drawn_in_three_formats_below_the_store(capsys, stored, kind):
-    code, out, err = call(capsys, "plot", kind, RUN, "--results", stored.root)
+def test_a_run_is_drawn_in_three_formats_below_the_store(typed, stored, kind):
+    code, out, err = typed("plot", kind, RUN, "--results", stored.root)
     stem = stored.root / "figures" / f"{kind}-{stored.find(RUN)['hash']}"
     assert (code, err) == (0, "")
     assert out.split("\n") == [f"{stem}{ending}" for ending in (".pdf", ".svg", ".png")]
     assert stem.with_suffix(".png").read_bytes()[1:4] == b"PNG"
 
 
-def test_what_does_not_decode_is_compared_with_its_sources_all_the_same(capsys, stored, tmp_path):
+def test_what_does_not_decode_is_compared_with_its_sources_all_the_same(typed, stored, tmp_path):
     run = "random_codes/smiley/0"
-    assert call(capsys, "plot", "sources", run, "--results", stored.root, "-o", tmp_path)[0] == 0
+    assert typed("plot", "sources", run, "--results", stored.root, "-o", tmp_path)[0] == 0
     assert len([*tmp_path.glob("sources-*.png")]) == 1
 
 
-def test_a_traversal_of_the_largest_codes_has_a_file_of_its_own(capsys, stored):
-    code, out, err = call(capsys, "traverse", RUN, "--largest", 3, "--base", 7, "--results", stored.root)
+def test_a_traversal_of_the_largest_codes_has_a_file_of_its_own(typed, stored):
+    code, out, err = typed("traverse", RUN, "--largest", 3, "--base", 7, "--results", stored.root)
     assert (code, err) == (0, "")
     assert out.endswith(f"traversal-{stored.find(RUN)['hash']}-largest-7.png")
 
@@ -65,21 +50,21 @@ def test_a_traversal_of_the_largest_codes_has_a_file_of_its_own(capsys, stored):
         (["traverse", RUN, "--largest", "0"], "0 is not in the range x>=1"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_exit_2(capsys, stored, arguments, message):
-    code, out, err = call(capsys, *arguments, "--results", stored.root)
+def test_what_cannot_be_is_one_line_and_exit_2(typed, stored, arguments, message):
+    code, out, err = typed(*arguments, "--results", stored.root)
     assert (code, out, err.count("\n")) == (2, "", 0)
     assert re.search(message, err), err
 
 
-def test_codes_that_are_gone_or_broken_are_named(capsys, stored, tmp_path):
+def test_codes_that_are_gone_or_broken_are_named(typed, stored, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(stored.root, copy)
     path = Store(copy).artifacts(stored.find(RUN)["hash"]) / "codes.h5"
     path.write_bytes(path.read_bytes()[:100])
-    code, _, err = call(capsys, "plot", "sources", RUN, "--results", copy)
+    code, _, err = typed("plot", "sources", RUN, "--results", copy)
     assert (code, err.count("\n")) == (2, 0)
     assert "codes.h5: not readable codes of pca on smiley, seed 0" in err
     path.unlink()
-    code, _, err = call(capsys, "plot", "sources", RUN, "--results", copy)
+    code, _, err = typed("plot", "sources", RUN, "--results", copy)
     assert (code, err.count("\n")) == (2, 0)
     assert "codes.h5 is not there" in err

@@ -5,15 +5,6 @@ import re
 
 import pytest
 
-from bench.cli import main
-
-
-def call(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out.strip(), err.strip()
-
 
 @pytest.fixture(scope="module")
 def results(cache, tmp_path_factory):
@@ -35,8 +26,8 @@ def results(cache, tmp_path_factory):
     return folders.results
 
 
-def test_a_table_against_the_method_with_default_parameters(capsys, results):
-    code, out, err = call(capsys, "table", "--cost", "--format", "csv", "--results", results)
+def test_a_table_against_the_method_with_default_parameters(typed, results):
+    code, out, err = typed("table", "--cost", "--format", "csv", "--results", results)
     assert (code, err) == (0, "")
     head, *lines = (line.split(",") for line in out.split("\n"))
     at = {name: i for i, name in enumerate(head)}
@@ -44,9 +35,9 @@ def test_a_table_against_the_method_with_default_parameters(capsys, results):
     assert found == pytest.approx({"betavae[beta=4]": 1.0, "betavae[beta=8]": 2.0, "vae": 0.5})
 
 
-def test_another_method_to_compare_with_need_not_be_among_those_chosen(capsys, results):
+def test_another_method_to_compare_with_need_not_be_among_those_chosen(typed, results):
     arguments = ["--methods", "vae", "--against", "betavae[beta=8]", "--results", results]
-    code, out, _ = call(capsys, "table", "--cost", *arguments)
+    code, out, _ = typed("table", "--cost", *arguments)
     assert code == 0
     assert re.search(r"^vae .* 20 +0\.25 .* 500 +0\.25$", out, re.M)
     assert "beta=4" not in out.split("means over")[0]
@@ -64,13 +55,13 @@ def test_another_method_to_compare_with_need_not_be_among_those_chosen(capsys, r
         (["--cost", "--methods", "ffrl"], "no stored rows of method 'ffrl'"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_exit_2(capsys, results, arguments, message):
-    code, out, err = call(capsys, "table", *arguments, "--results", results)
+def test_what_cannot_be_is_one_line_and_exit_2(typed, results, arguments, message):
+    code, out, err = typed("table", *arguments, "--results", results)
     assert (code, out, err.count("\n")) == (2, "", 0)
     assert message in err
 
 
-def test_rows_that_were_not_trained_have_no_costs(capsys, results, tmp_path):
+def test_rows_that_were_not_trained_have_no_costs(typed, results, tmp_path):
     import shutil
 
     shutil.copytree(results, tmp_path / "copy")
@@ -78,6 +69,6 @@ def test_rows_that_were_not_trained_have_no_costs(capsys, results, tmp_path):
         row = json.loads(path.read_text())
         row["training"]["n_steps"] = 0
         path.write_text(json.dumps(row))
-    code, _, err = call(capsys, "table", "--cost", "--results", tmp_path / "copy")
+    code, _, err = typed("table", "--cost", "--results", tmp_path / "copy")
     assert (code, err.count("\n")) == (2, 0)
     assert "was trained in steps" in err
