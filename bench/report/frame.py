@@ -199,7 +199,7 @@ def label_cells(table: Sequence[Cell], defaults: Defaults | None = None) -> dict
         members[cell.method].append(cell)
     labels = {}
     for method, some in members.items():
-        parameters = [_parameters(cell) for cell in some]
+        parameters = [parameters_of(cell) for cell in some]
         told = differing(parameters)
         default = {
             budget: defaults("method", method, budget) if defaults else {}
@@ -330,9 +330,10 @@ def _group_key(spec: Mapping[str, Any]) -> tuple[str, ...]:
 def _cell_order(cell: Cell) -> tuple[int, str, list[tuple[float, str]]]:
     """Reference points last; numbers inside parameters by size, so that beta=16 follows beta=4."""
     place = REFERENCE_POINTS.index(cell.method) if cell.is_reference else -1
-    pieces = re.findall(r"\d+(?:\.\d+)?|[^\d]+", canonical_json(_parameters(cell)))
+    pieces = re.findall(r"\d+(?:\.\d+)?|[^\d]+", canonical_json(parameters_of(cell)))
     return place, cell.method, [(float(p), "") if p[0].isdigit() else (-1.0, p) for p in pieces]
 
 
-def _parameters(cell: Cell) -> dict[str, Any]:
+def parameters_of(cell: Cell) -> dict[str, Any]:
+    """What tells cells of one method apart: its parameters and how it was run."""
     return {**cell.spec["method_params"], **{key: cell.spec[key] for key in _RUN_SETTINGS}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.report.blocks import Block
 from bench.report.cards import column
 from bench.report.frame import Group
 from bench.report.labels import broken, title_of
@@ -118,33 +119,13 @@ def draw_selection(
         return save(figure, path, formats)
 
 
-def _complete(groups: Iterable[Group], key: str) -> tuple[list[str], list[str], list[list[np.ndarray]]]:
-    """Methods that have the score in every group that has it at all, the groups' labels, runs[method][group]."""
-    tables: list[tuple[str, dict[str, np.ndarray]]] = []
-    for group in groups:
-        scores = {
-            group.cell_label(cell): np.asarray(values)
-            for cell in group.cells
-            if not cell.is_reference and (values := cell.score(key).values)
-        }
-        if len(scores) > 1:
-            tables.append((group.label, scores))
-    if not tables:
-        return [], [], []
-    methods = sorted(set.intersection(*(set(scores) for _, scores in tables)))
-    return methods, [label for label, _ in tables], [[scores[m] for _, scores in tables] for m in methods]
-
-
-def draw_ranks(groups: Sequence[Group], key: str, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
+def draw_ranks(block: Block, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Average ranks over data sets with Nemenyi's critical difference (Demšar 2006)."""
-    methods, labels, runs = _complete(groups, key)
-    if len(methods) < 2 or len(labels) < 2:
-        return []
-    means = np.array([[one.mean() for one in of_method] for of_method in runs]).T
-    higher = column(key).higher_is_better is not False
+    means, methods = block.means, list(block.methods)
+    higher = column(block.key).higher_is_better is not False
     ranks = average_ranks(means, higher)
-    difference = nemenyi_critical_difference(len(methods), len(labels))
-    order = np.argsort(ranks)
+    difference = nemenyi_critical_difference(len(methods), len(block.datasets))
+    order = np.argsort(ranks, kind="stable")
     with style():
         figure = new_figure(2.6 + 0.5 * len(methods))
         axes = figure.subplots()
@@ -152,35 +133,31 @@ def draw_ranks(groups: Sequence[Group], key: str, path: Path, formats: tuple[str
             axes.plot([ranks[i], ranks[i] + difference], [place, place], color="#bbbbbb", lw=3, solid_capstyle="butt")
             axes.plot(ranks[i], place, "o", color="#004488", ms=4.5)
         axes.axvline(ranks[order[0]] + difference, color="#a8324a", ls="--", lw=0.9)
-        axes.set_yticks(range(len(methods)), [methods[i] for i in order])
+        axes.set_yticks(range(len(methods)), [broken(methods[i], 26) for i in order])
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.set_xlabel("average rank (1 is best)")
         p = friedman(means if higher else -means).p
         caption(
             figure,
-            f"{key} over {len(labels)} data sets: {', '.join(labels)}\ngrey: critical difference {difference:.2f} "
-            "(Nemenyi, 5 %); right of the dashed line: worse than the first\n"
-            f"Friedman's test that all rank alike: p = {p:.2g}",
+            f"{block.title}\ngrey: critical difference {difference:.2f} (Nemenyi, 5 %); right of the dashed line: "
+            f"worse than the first\nFriedman's test that all rank alike: p = {p:.2g}",
         )
         return save(figure, path, formats)
 
 
-def draw_profiles(groups: Sequence[Group], key: str, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
+def draw_profiles(block: Block, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Share of runs, over all data sets, that score above each value (Agarwal et al. 2021)."""
-    methods, labels, runs = _complete(groups, key)
-    if len(methods) < 2:
-        return []
-    every = np.concatenate([one for of_method in runs for one in of_method])
+    every = np.concatenate([one for runs in block.methods.values() for one in runs])
     thresholds = np.linspace(every.min(), every.max(), 201)
     with style():
         figure = new_figure(8.5)
         axes: Axes = figure.subplots()
-        for i, (method, of_method) in enumerate(zip(methods, runs, strict=True)):
+        for i, (method, runs) in enumerate(block.methods.items()):
             shape: dict[str, Any] = {name: look(i)[name] for name in ("color", "linestyle")}
-            axes.plot(thresholds, performance_profile(of_method, thresholds), label=method, lw=1.2, **shape)
-        axes.set_xlabel(f"τ, {column(key).title}")
+            axes.plot(thresholds, performance_profile(runs, thresholds), label=method, lw=1.2, **shape)
+        axes.set_xlabel(f"τ, {column(block.key).title}")
         axes.set_ylabel("share of runs above τ")
         axes.set_ylim(-0.02, 1.02)
         figure.legend(loc="outside lower center", ncols=3)
-        caption(figure, f"performance profiles over {', '.join(labels)}; {len(every)} runs")
+        caption(figure, f"performance profiles\n{block.title}; {block.n_runs} runs")
         return save(figure, path, formats)

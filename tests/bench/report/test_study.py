@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from synthetic_rows import row, seeds
 
+from bench.report.blocks import blocks
 from bench.report.frame import groups
 from bench.report.study import agreement, selections, variance_shares
 from bench.report.study_figures import draw_agreement, draw_profiles, draw_ranks, draw_selection, draw_variance
@@ -94,8 +95,8 @@ def study_rows():
         lambda found, path: draw_agreement(found[0], [KEY, "reconstruction[mse]"], path),
         lambda found, path: draw_variance(found[0], [KEY, "reconstruction[mse]"], path),
         lambda found, path: draw_selection(found[0], KEY, ["reconstruction[mse]"], path),
-        lambda found, path: draw_ranks(found, KEY, path),
-        lambda found, path: draw_profiles(found, KEY, path),
+        lambda found, path: [made for block in blocks(found, KEY) for made in draw_ranks(block, path)],
+        lambda found, path: [made for block in blocks(found, KEY) for made in draw_profiles(block, path)],
     ],
     ids=["agreement", "variance", "selection", "ranks", "profiles"],
 )
