@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from bench.array_file import StoredArray, choose, from_array, open_file
 from bench.datasets.added import CARD, FACTORS, FRAMES, AddedCard, fingerprint
 from bench.datasets.base import FactorKind, FactorSpace
 from bench.datasets.official import ADDED, data_root
-from bench.download import check_space, disk_error
+from bench.fetching.download import check_space, disk_error
+from bench.files.array_file import StoredArray, choose, from_array, open_file
 from bench.provenance import now
 from bench.registry import UsageError
 

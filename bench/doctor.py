@@ -104,7 +104,7 @@ def check_processor() -> Check:
     """Cores, memory, threads and what bfloat16 costs here."""
     import torch
 
-    from bench.grid import resolve_precision
+    from bench.running.grid import resolve_precision
 
     found = dict(provenance.hardware())
     threads = os.environ.get("OMP_NUM_THREADS")
@@ -262,8 +262,8 @@ def check_metric() -> Check:
 
 def check_training(folders: Folders, asked: str = "auto") -> Check:
     """Speed of SlowVAE's training steps at the quick budget, on noise of the data's shape."""
-    from bench.estimate import seconds_per_step
-    from bench.grid import Request, build, resolve_devices
+    from bench.running.estimate import seconds_per_step
+    from bench.running.grid import Request, build, resolve_devices
 
     devices, workers = resolve_devices(asked, None, 1)
     request = Request("slowvae", "natural_sprites[source=generated]", (0,), "quick")

@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import judged_files, provenance
-from bench.labelled import Labelled, advice, facts_of, label, load, split
+from bench import provenance
+from bench.files import judged_files
+from bench.files.labelled import Labelled, advice, facts_of, label, load, split
 from bench.registry import UsageError
 from metrics import scoring
 from metrics.protocols import protocol_named

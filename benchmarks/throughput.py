@@ -46,8 +46,8 @@ def child(settings: dict[str, Any], n_steps: int) -> float:
     from bench import registry
     from bench.api import Batch
     from bench.datasets.base import Source
-    from bench.isolation import keep_freed_memory
     from bench.opening import Folders, open_dataset
+    from bench.running.isolation import keep_freed_memory
 
     if settings.get("keep_memory"):
         keep_freed_memory()

@@ -37,10 +37,10 @@ def typed(capsys: pytest.CaptureFixture[str]):
 @pytest.fixture(scope="module")
 def train(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     """Trains what is named, seed 0 of budget ``smoke``, into a store of its own."""
-    from bench.grid import Request, build
     from bench.opening import Folders
+    from bench.running.grid import Request, build
+    from bench.running.worker import Options, perform
     from bench.store import Store
-    from bench.worker import Options, perform
 
     def run(methods: str, dataset: str, *metrics: str) -> Store:
         home = tmp_path_factory.mktemp("trained")

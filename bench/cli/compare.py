@@ -74,8 +74,8 @@ def _sides(text: str, budget: str, option: str, each: bool) -> list[Any]:
     import dataclasses
 
     from bench import selection
-    from bench.grid import resolved_methods
     from bench.report.contrasts import Side
+    from bench.running.grid import resolved_methods
 
     texts = [one.text for one in selection.parse(text, option)] if each else [text]
     found = []

@@ -34,7 +34,7 @@ def list_(data_root: str | None) -> int:
 
     Example: bench data list
     """
-    from bench.fetch import Fetcher
+    from bench.fetching.fetch import Fetcher
     from bench.opening import Folders, resolve_source
 
     folders = Folders.from_environment(data=data_root)

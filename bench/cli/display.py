@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from bench.progress import clock
+from bench.running.progress import clock
 
 
 def make() -> Plain:

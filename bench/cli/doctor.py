@@ -31,7 +31,7 @@ def command(devices: str, self_test: bool, as_json: bool, results: str, data_roo
     from bench.opening import Folders
 
     if devices != "auto":
-        from bench.grid import resolve_devices
+        from bench.running.grid import resolve_devices
 
         resolve_devices(devices, None, 1)  # a device that is not there is a slip of the caller's, not of the machine
     started = time.perf_counter()

@@ -17,7 +17,7 @@ from bench.registry import UsageError
 
 if TYPE_CHECKING:
     from bench.datasets.base import OfficialFile
-    from bench.fetch import Fetcher
+    from bench.fetching.fetch import Fetcher
 
 
 @click.command("fetch")
@@ -72,7 +72,7 @@ def verify(names: tuple[str, ...], data_root: str | None) -> int:
     """
     from bench.datasets import added
     from bench.datasets.official import data_root as root_of
-    from bench.fetch import Fetcher
+    from bench.fetching.fetch import Fetcher
 
     root = root_of(data_root)
     fetcher, wrong, lines = Fetcher(root), 0, []
@@ -164,7 +164,7 @@ def _dry_run(chosen: dict[str, list[Any]], fetcher: Fetcher) -> int:
 
 def _obtain(name: str, configs: list[Any], fetcher: Fetcher, imported: Path | None, test: bool) -> int:
     """Fetch or file one data set; returns the exit code."""
-    from bench.fetch import ByHand, check_room
+    from bench.fetching.fetch import ByHand, check_room
 
     card, files = registry.dataset(name).card, needed(name, configs)
     if not files and not card.by_hand:
@@ -214,8 +214,8 @@ def _self_test(name: str, configs: list[Any], root: Path) -> int:
     """Open what was fetched, at the size that opens fastest, and say what it holds."""
     import dataclasses
 
+    from bench.fetching.self_test import look_at
     from bench.opening import Folders, open_dataset, resolve_source
-    from bench.self_test import look_at
 
     folders = Folders.from_environment(data=root)
     smoke = registry.dataset(name).card.budgets.get("smoke", {})
@@ -252,7 +252,7 @@ def megabytes(size: int | None) -> str:
 @contextmanager
 def _display(root: Path, accept: bool) -> Iterator[Fetcher]:
     """A fetcher that shows progress: a bar on a terminal, nothing but notes elsewhere."""
-    from bench.fetch import Fetcher
+    from bench.fetching.fetch import Fetcher
 
     if not sys.stderr.isatty():
         yield Fetcher(root, accept, note=lambda text: click.echo(f"bench: {text}", err=True))

@@ -63,10 +63,10 @@ def _method_cards() -> dict[str, dict[str, str]]:
 def _pictures(rows: list[dict[str, Any]], results: str, data_root: str | None) -> list[Picture]:
     """Of one run of each cell that still has its checkpoint: traversals and swaps, all from the same inputs."""
     from bench.cli.results import defaults_of
+    from bench.inspection.trained import NotTraversable
     from bench.opening import Folders
     from bench.report.board import Picture
     from bench.report.frame import groups
-    from bench.trained import NotTraversable
 
     folders = Folders.from_environment(results, data_root)
     found = []
@@ -88,9 +88,9 @@ def _pictures(rows: list[dict[str, Any]], results: str, data_root: str | None) -
 
 def _traversal(row: Mapping[str, Any], folders: Folders) -> tuple[str, str]:
     """What is shown, in words, and the picture's address."""
+    from bench.inspection.trained import assigned, revive
     from bench.report.strips import mosaic
     from bench.report.traverse import ranges_of
-    from bench.trained import assigned, revive
 
     trained = revive(row, folders)
     ranges = ranges_of(trained.usual_codes(), 0.01, 0.99)
@@ -99,8 +99,8 @@ def _traversal(row: Mapping[str, Any], folders: Folders) -> tuple[str, str]:
 
 
 def _swaps(row: Mapping[str, Any], folders: Folders) -> tuple[str, str]:
+    from bench.inspection.swap_grids import swap_grid
     from bench.report.swap_pictures import swap_mosaic
-    from bench.swap_grids import swap_grid
 
     grid = swap_grid(row, folders, N_CONTENTS, N_MOTIONS)
     source = swap_mosaic(grid.contents, grid.motions, grid.generated)

@@ -74,7 +74,7 @@ def draw_group(kind: str, group: Group, cells: Sequence[Cell], path: Path, folde
     Raises:
         UsageError: one line: not one of them can be drawn.
     """
-    from bench.moved_sequences import check, film
+    from bench.inspection.moved_sequences import check, film
     from bench.report.labels import title_of
     from bench.report.move_pictures import draw_moves
 

@@ -175,7 +175,7 @@ def _groups(results: str, budget: str | None) -> list[Any]:
 def resolve(text: str, budget: str) -> list[tuple[str, Mapping[str, Any]]]:
     import dataclasses
 
-    from bench.grid import resolved_methods
+    from bench.running.grid import resolved_methods
 
     return [(name, dataclasses.asdict(config)) for name, config in resolved_methods(text, budget, "paper table")]
 

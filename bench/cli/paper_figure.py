@@ -69,8 +69,8 @@ def draw_figure(
 def _of_runs(figure: PaperFigure, found: Sequence[Group], folders: Folders, folder: Path, stem: str) -> Drawn:
     """A picture of one run of each method on each data set: the first whose checkpoint is here."""
     from bench.cli.run_pictures import draw
+    from bench.inspection.trained import NotTraversable
     from bench.report.frame import slugify
-    from bench.trained import NotTraversable
 
     made = Drawn()
     for dataset, method, group, cells in _cells(figure, found):

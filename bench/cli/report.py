@@ -70,10 +70,10 @@ def _output(text: str | None) -> Path | None:
 
 def _traversals(row: dict[str, Any], folders: Any, base: int, steps: int) -> tuple[Any, list[Any]]:
     """Strips of decoded frames, or what is missing for them."""
+    from bench.inspection.trained import NotTraversable, assigned, revive
     from bench.report.run_page import Missing, Traversals
     from bench.report.strips import strips
     from bench.report.traverse import ranges_of
-    from bench.trained import NotTraversable, assigned, revive
 
     if row["spec"]["view"] == "codes":
         return None, [Missing("Traversals", "the codes were made elsewhere, without a decoder that bench knows")]

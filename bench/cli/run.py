@@ -101,14 +101,14 @@ def _terminated_as_interrupted() -> Iterator[None]:
 def _command(
     results: str, data_root: str | None, dry_run: bool, workers: int | None, figures: bool, asked: dict[str, Any]
 ) -> int:
-    from bench import grid as grids
-    from bench.estimate import expected_seconds
-    from bench.executor import close_pool
     from bench.opening import Folders
     from bench.provenance import now
-    from bench.runner import plan
+    from bench.running import grid as grids
+    from bench.running.estimate import expected_seconds
+    from bench.running.executor import close_pool
+    from bench.running.runner import plan
+    from bench.running.worker import Options
     from bench.store import Store
-    from bench.worker import Options
 
     timeout = TIMEOUTS.get(asked["budget"], 0.0) if asked["timeout"] is None else asked["timeout"]
     if timeout > LONGEST or timeout != timeout:
@@ -134,7 +134,7 @@ def _command(
 
 def _request(asked: dict[str, Any]) -> Any:
     from bench import registry
-    from bench.grid import Request
+    from bench.running.grid import Request
     from bench.selection import parse_seeds
     from metrics.registry import split_ids
 
@@ -157,7 +157,7 @@ def _request(asked: dict[str, Any]) -> Any:
 def _print_plan(
     grid: Any, plan_: Any, expected: dict[str, float], basis: str, workers: int, devices: tuple[str, ...]
 ) -> None:
-    from bench.progress import clock
+    from bench.running.progress import clock
 
     for note in plan_.notes:
         click.echo(f"bench: {note}", err=True)
@@ -173,7 +173,7 @@ def _print_plan(
 
 def _todo_lines(todo: Sequence[RunSpec], expected: Mapping[str, float]) -> list[str]:
     """One line for each method on each data set, whatever the number of its settings and seeds."""
-    from bench.progress import clock
+    from bench.running.progress import clock
 
     cells: dict[tuple[str, str], list[RunSpec]] = {}
     for spec in todo:
@@ -201,8 +201,8 @@ def _skipped_lines(skipped: Sequence[tuple[RunSpec, str]]) -> list[str]:
 def _run(grid: Any, plan_: Any, options: Any, workers: int, expected: dict[str, float], figures: bool) -> int:
     from bench.cli import display
     from bench.cli.results import write_results
-    from bench.progress import clock
-    from bench.runner import Outcome, plan, run
+    from bench.running.progress import clock
+    from bench.running.runner import Outcome, plan, run
     from bench.store import Store
 
     try:

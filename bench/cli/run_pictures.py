@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.inspection.trained import assigned, revive, scored_codes
 from bench.opening import Folders
 from bench.registry import UsageError
 from bench.spec import RunSpec
-from bench.trained import assigned, revive, scored_codes
 
 N_IMAGES = 6  # beside their codes
 N_VALUES = 7  # of a latent
@@ -43,8 +43,8 @@ def _sources(row: Mapping[str, Any], folders: Folders, stem: Path, title: str) -
 
 
 def _swaps(row: Mapping[str, Any], folders: Folders, stem: Path, title: str, **sizes: int) -> list[Path]:
+    from bench.inspection.swap_grids import swap_grid
     from bench.report.swap_pictures import draw_swaps
-    from bench.swap_grids import swap_grid
 
     grid = swap_grid(row, folders, **sizes)
     return draw_swaps(grid.contents, grid.motions, grid.generated, stem, title=title, is_real=grid.is_real)
@@ -78,14 +78,14 @@ def _traversals(
 
 
 def _flow(row: Mapping[str, Any], folders: Folders, stem: Path, title: str) -> list[Path]:
-    from bench.flow_fields import flow_fields
+    from bench.inspection.flow_fields import flow_fields
     from bench.report.flow_pictures import draw_flow
 
     return draw_flow(flow_fields(row, folders), stem, title=title)
 
 
 def _speeds(row: Mapping[str, Any], folders: Folders, stem: Path, title: str) -> list[Path]:
-    from bench.inferred_speeds import inferred_speeds
+    from bench.inspection.inferred_speeds import inferred_speeds
     from bench.report.speed_pictures import draw_speeds
 
     return draw_speeds(inferred_speeds(row, folders), stem, title=title)

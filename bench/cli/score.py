@@ -61,7 +61,7 @@ def command(
         raise UsageError("--save needs --dataset NAME: what these are codes of")
     if not save and context.get_parameter_source("results") is not click.core.ParameterSource.DEFAULT:
         raise UsageError("--results names a store for --save; add --save")
-    from bench.labelled import load
+    from bench.files.labelled import load
     from bench.messages import one_line
     from bench.representation import Scored, score_labelled
     from metrics.protocols import protocol_named
@@ -92,7 +92,7 @@ def command(
 
 
 def _warn_of_time(labelled: Any) -> None:
-    from bench.labelled import MANY_VALUES
+    from bench.files.labelled import MANY_VALUES
 
     click.echo("bench: scoring …", err=True)
     factors = labelled.arrays.get("factors")

@@ -76,10 +76,10 @@ def _costs(rows: list[dict[str, Any]], every: list[dict[str, Any]], against: str
 
     from bench import selection
     from bench.cli.results import defaults_of
-    from bench.grid import resolved_methods
     from bench.report.contrasts import Side
     from bench.report.costs import cost_tables, render_costs
     from bench.report.frame import Cell, Group, format_value
+    from bench.running.grid import resolved_methods
 
     named = selection.parse(against, "--against")
     if len(named) > 1:

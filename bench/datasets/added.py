@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench import npy
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, Source, canonical_json
 from bench.datasets.containers import Container, ImageData, Labelled, PairData, SequenceData
 from bench.datasets.official import ADDED
+from bench.files import npy
 from bench.registry import Entry
 
 CARD, FRAMES, FACTORS = "card.json", "frames.npy", "factors.npy"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench import npy
+from bench.files import npy
 from bench.whole_files import written_whole
 
 FactorKind = Literal["categorical", "ordinal", "cyclic", "continuous"]

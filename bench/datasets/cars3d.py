@@ -14,11 +14,11 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bench.archives import ArchiveRefused, Member, tar_members
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorSpace, OfficialFile, Source
 from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_function
 from bench.datasets.mat5 import read_uint8
 from bench.datasets.official import missing_file, official_source
+from bench.files.archives import ArchiveRefused, Member, tar_members
 from bench.registry import register_dataset
 
 NAME = "cars3d"

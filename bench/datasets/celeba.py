@@ -15,12 +15,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bench.archives import DAMAGE
 from bench.datasets.base import DataInfo, DatasetCard, DataStore, FactorKind, FactorSpace, OfficialFile, Source
 from bench.datasets.containers import ImageData
 from bench.datasets.grid import check_choice
 from bench.datasets.official import missing_file, official_source
 from bench.datasets.row_file import RowFile
+from bench.files.archives import DAMAGE
 from bench.messages import one_line
 from bench.registry import register_dataset
 

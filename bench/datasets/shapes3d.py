@@ -175,7 +175,7 @@ def _array(file: h5py.File, name: str, key: str, shape: tuple[int, ...], dtype: 
     """An array of this shape and dtype whose values all lie in this file, in chunks that fit in memory."""
     import h5py
 
-    from bench.hdf5_codes import check_stored
+    from bench.files.hdf5_codes import check_stored
 
     link = file.get(key, getlink=True)
     if link is None:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bench.archives import tar_members
+from bench.files.archives import tar_members
 from bench.messages import one_line
 
 MAX_BYTES = 1 << 28  # of one file: two hours of speech, a hundred times the longest utterance

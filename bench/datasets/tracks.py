@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import lines
+from bench.files import lines
 from bench.messages import one_line
 
 SIDE = 64

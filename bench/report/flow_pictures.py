@@ -11,7 +11,7 @@ from bench.report.style import COLOURS, caption, is_narrow, is_on_screen, new_fi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.flow_fields import FlowField
+    from bench.inspection.flow_fields import FlowField
 
 WIDTH_CM = 17.0
 MOST_PATHS, SHADES = 12, 9

@@ -12,7 +12,7 @@ from bench.report.style import BOUND_COLOUR, caption, is_narrow, look, new_figur
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.inferred_speeds import InferredSpeeds
+    from bench.inspection.inferred_speeds import InferredSpeeds
 
 WIDTH_CM = 17.0
 MOST_COURSES, MOST_IN_COLUMN = 4, 2

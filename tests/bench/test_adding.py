@@ -14,14 +14,14 @@ import bench as suite
 from bench import registry
 from bench.adding import add_dataset, add_file, layout_of
 from bench.datasets.added import CARD, FRAMES, arrays, read_card
-from bench.evaluation import evaluation_rows
-from bench.grid import Request, build
+from bench.evidence.evaluation import evaluation_rows
+from bench.fetching.self_test import look_at
 from bench.opening import Folders, open_dataset, resolve_source
 from bench.registry import UsageError
-from bench.self_test import look_at
+from bench.running.grid import Request, build
+from bench.running.worker import Options, perform
 from bench.spec import RunSpec
 from bench.store import Store
-from bench.worker import Options, perform
 from metrics.protocols import protocol_named
 
 RNG = np.random.default_rng(0)
@@ -218,7 +218,7 @@ def test_equal_content_has_one_fingerprint_in_every_file_format(root, tmp_path):
 
 
 def test_files_larger_than_a_piece_are_read_in_pieces(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.array_file.PIECE", 3_000)
+    monkeypatch.setattr("bench.files.array_file.PIECE", 3_000)
     np.savez(tmp_path / "a.npz", images=COLOUR)
     np.save(tmp_path / "b.npy", COLOUR)
     with h5py.File(tmp_path / "c.h5", "w") as file:

@@ -51,6 +51,23 @@ def test_reports_know_rows_not_models():
 
 
 @pytest.mark.parametrize(
+    ("folder", "blind_to"),
+    [
+        ("files", ("running", "evidence", "inspection", "report", "fetching")),
+        ("fetching", ("running", "inspection", "report")),
+        ("datasets", ("running", "evidence", "inspection", "fetching")),
+        ("evidence", ("running", "inspection", "report", "fetching")),
+        ("running", ("inspection", "report", "fetching")),
+        ("inspection", ("running", "report", "fetching")),
+    ],
+)
+def test_folders_of_bench_import_one_way(folder, blind_to):
+    files = [p for p in FILES["bench"] if p.relative_to(ROOT).parts[1] == folder]
+    assert files
+    assert not offenders(files, lambda name: name.startswith(tuple(f"bench.{other}" for other in blind_to)))
+
+
+@pytest.mark.parametrize(
     ("module", "absent"),
     [
         ("bench.cli", ("torch", "pandas", "numpy", "matplotlib", "sklearn")),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.archives import ArchiveRefused, is_archive, tar_members, unpack
+from bench.files.archives import ArchiveRefused, is_archive, tar_members, unpack
 
 CONTENT = b"0123456789" * 50
 

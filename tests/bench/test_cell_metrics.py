@@ -9,15 +9,15 @@ import h5py
 import numpy as np
 import pytest
 
-from bench import cell_metrics
-from bench.grid import Request, build
-from bench.kept_codes import kept_codes, save_codes
 from bench.opening import Folders
 from bench.registry import UsageError
 from bench.rows import empty_row, objection
+from bench.running import cell_metrics
+from bench.running.grid import Request, build
+from bench.running.kept_codes import kept_codes, save_codes
+from bench.running.worker import Options, is_done, perform
 from bench.spec import RunSpec
 from bench.store import Store
-from bench.worker import Options, is_done, perform
 from metrics.udr import udr
 
 DATA = "natural_sprites[n_pairs=64]"

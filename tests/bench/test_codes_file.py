@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import codes_file
 from bench.cli import main
+from bench.files import codes_file
 from bench.registry import UsageError
 
 RNG = np.random.default_rng(0)

@@ -17,8 +17,8 @@ from bench.cli import main
 from bench.datasets.base import DataInfo, DatasetCard, FactorSpace, OfficialFile
 from bench.datasets.containers import ImageData
 from bench.datasets.official import missing_file, official_source
+from bench.fetching.self_test import look_at
 from bench.registry import Entry
-from bench.self_test import look_at
 
 FRAMES = np.random.default_rng(0).integers(256, size=(40, 1, 8, 8), dtype=np.uint8)
 SPACE = FactorSpace(("row",), (40,), ("ordinal",), (False,))

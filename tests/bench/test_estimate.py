@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from bench import estimate
+from bench.running import estimate
 from bench.spec import RunSpec
 from bench.store import Store
 

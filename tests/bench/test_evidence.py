@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import encoding, evaluation
 from bench.api import Method
 from bench.datasets.base import DataInfo, DataStore, FactorSpace
 from bench.datasets.containers import ImageData, SequenceData
-from bench.evidence import Evidence, available
+from bench.evidence import encoding, evaluation
+from bench.evidence.gathering import Evidence, available
 from metrics import scoring
 from metrics.protocols import protocol_named
 

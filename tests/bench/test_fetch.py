@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import download, fetch
-from bench.checksums import LEDGER
 from bench.datasets.base import OfficialFile
-from bench.download import DiskFull, Patience, Unavailable, check_redirect
-from bench.fetch import ByHand, Fetcher, FetchError, check_room
+from bench.fetching import download, fetch
+from bench.fetching.checksums import LEDGER
+from bench.fetching.download import DiskFull, Patience, Unavailable, check_redirect
+from bench.fetching.fetch import ByHand, Fetcher, FetchError, check_room
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -515,7 +515,7 @@ def test_two_fetches_at_once_do_the_work_once(server, tmp_path):
     server.answers["/x"] = slowly
     code = (
         "import sys; from pathlib import Path; from bench.datasets.base import OfficialFile\n"
-        "from bench.fetch import Fetcher\n"
+        "from bench.fetching.fetch import Fetcher\n"
         f"file = OfficialFile('x.bin', ({server.url('/x')!r},), size={len(CONTENT)}, sha256={SHA256!r})\n"
         "say = lambda text: print(text, flush=True)\n"
         f"say(Fetcher(Path({str(tmp_path)!r}), note=say).fetch('toy', file))"
@@ -719,8 +719,9 @@ def test_a_fetch_that_is_killed_again_and_again_ends_with_the_right_file(server,
 
     server.answers["/x"] = slowly
     code = (
-        "from pathlib import Path; from bench.datasets.base import OfficialFile; from bench.fetch import Fetcher\n"
-        "from bench import download; download._PIECE = 4_096\n"
+        "from pathlib import Path; from bench.datasets.base import OfficialFile\n"
+        "from bench.fetching.fetch import Fetcher\n"
+        "from bench.fetching import download; download._PIECE = 4_096\n"
         f"file = OfficialFile('x.bin', ({server.url('/x')!r},), size={len(CONTENT)}, sha256={SHA256!r})\n"
         f"Fetcher(Path({str(tmp_path)!r})).fetch('toy', file)"
     )

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import isolation, output, provenance
-from bench.isolation import Leftovers, isolated
-from bench.output import KEPT_BYTES, bound, captured
+from bench import provenance
 from bench.randomness import global_states, seeded_global_state, set_global_states
-from bench.stopping import TimedOut, time_limit
+from bench.running import isolation, output
+from bench.running.isolation import Leftovers, isolated
+from bench.running.output import KEPT_BYTES, bound, captured
+from bench.running.stopping import TimedOut, time_limit
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench import metric_choice, prepare, registry
+from bench import registry
 from bench.cli import main
-from bench.grid import Request, build
 from bench.opening import Folders
+from bench.running import metric_choice, prepare
+from bench.running.grid import Request, build
+from bench.running.worker import Options, perform
 from bench.store import Store, row_problem
-from bench.worker import Options, perform
 
 METHODS = "dsvae[n_steps=2,width=4,n_hidden=16],mocogan[n_steps=2,width=4]"
 DATASET = "sprites[source=generated,n_train=4,n_val=1,n_test=2]"

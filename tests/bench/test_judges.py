@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import judges, swap_evidence, verification_evidence
 from bench.api import Method, MethodCard
 from bench.datasets.base import DataInfo, DataStore, FactorSpace
 from bench.datasets.containers import SequenceData
-from bench.evidence import Evidence
-from bench.judges import BUDGETS, JudgeNetwork, Settings, judge_for, weights_hash
+from bench.evidence import judges, swap_evidence, verification_evidence
+from bench.evidence.gathering import Evidence
+from bench.evidence.judges import BUDGETS, JudgeNetwork, Settings, judge_for, weights_hash
 from metrics.protocols import protocol_named
 from metrics.scoring import score
 from metrics.swap import swap, swap_with_details
@@ -190,8 +190,8 @@ def test_swaps_of_a_perfect_code_keep_one_side_and_exchange_the_other(folder):
         side = "direction" if "dynamic" in condition else "shade"
         assert details["kept"] == [side]
         assert heads[0].probs_generated.shape == ((1 if "swapped" in condition else 2), 150, 4)
-        assert scores["swap/acc"] > 0.97
-        assert scores["swap/acc_agree"] > 0.97
+        assert scores["swap/acc"] > 0.95  # the judge errs on 2 to 4 %, by the number of threads that trained it
+        assert scores["swap/acc_agree"] > 0.95
         assert scores["swap/leak"] == pytest.approx(0, abs=0.2)  # 150 draws: κ of chance has a deviation of .06
         assert ("swap/follows" in scores) is ("swapped" in condition)
         assert scores.get("swap/follows", 1) > 0.95

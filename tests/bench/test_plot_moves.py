@@ -9,19 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import checkpoint, traversal_rule
-from bench.flow_fields import flow_fields, principal_plane
-from bench.grid import Request, build
-from bench.inferred_speeds import inferred_speeds
-from bench.moved_sequences import film
+from bench import checkpoint
+from bench.evidence import traversal_rule
+from bench.evidence.traversal_rule import rule_for
+from bench.inspection.flow_fields import flow_fields, principal_plane
+from bench.inspection.inferred_speeds import inferred_speeds
+from bench.inspection.moved_sequences import film
+from bench.inspection.trained import loaded
 from bench.opening import Folders, open_dataset, spec_dataset, spec_method
 from bench.randomness import EVALUATION_SEED, stream
 from bench.report.move_pictures import LEFT_PX, TOP_PX
 from bench.rows import empty_row
+from bench.running.grid import Request, build
 from bench.spec import RunSpec
 from bench.store import Store
-from bench.trained import loaded
-from bench.traversal_rule import rule_for
 
 METHODS = ("ffrl", "sta", "vae")
 VAE = "vae[network=flow]"

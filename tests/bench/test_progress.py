@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.progress import clock, read, time_left
+from bench.running.progress import clock, read, time_left
 
 MARK = {"label": "a", "phase": "training", "fraction": 0.5, "pid": 7, "call": 3, "began": 1.5}
 

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bench import registry, worker
+from bench import registry
 from bench.cli import main
-from bench.estimate import seconds_per_step
-from bench.grid import Request, build
+from bench.inspection.trained import NotTraversable, revive, scored_codes
 from bench.opening import Folders
-from bench.prepare import jobs
 from bench.registry import UsageError
+from bench.running import worker
+from bench.running.estimate import seconds_per_step
+from bench.running.grid import Request, build
+from bench.running.prepare import jobs
+from bench.running.training import Interrupted
+from bench.running.worker import Options, perform
 from bench.spec import RunSpec
 from bench.store import Store
-from bench.trained import NotTraversable, revive, scored_codes
-from bench.training import Interrupted
-from bench.worker import Options, perform
 
 BOTH = "toy_walks,toy_walks[features=true]"
 METRICS = "mcc,mig@static,mig@dynamic,elbo,reconstruction"

@@ -175,7 +175,7 @@ def test_grid_codes_feed_interventions(tmp_path):
 
 
 def test_codes_that_a_run_kept_are_scored_with_its_own_split(tmp_path):
-    from bench.kept_codes import save_codes
+    from bench.running.kept_codes import save_codes
 
     save_codes(tmp_path / "codes.h5", CODES, FACTORS, n_train=450)
     scored = representation.score_files(tmp_path / "codes.h5", metrics="mcc")
@@ -255,8 +255,8 @@ def test_a_saved_row_stands_in_a_table_of_its_own(call, tmp_path, capsys):
 
 
 def test_a_row_has_the_fields_of_a_trained_one(tmp_path):
+    from bench.running.worker import empty_row
     from bench.scored_row import row_of, spec_of
-    from bench.worker import empty_row
 
     scored = suite.score(CODES, FACTORS, metrics="mig")
     spec = spec_of(scored, "mine", "toy", 0)

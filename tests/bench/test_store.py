@@ -10,9 +10,9 @@ import re
 import pytest
 
 from bench.registry import UsageError
+from bench.running.worker import empty_row
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store, read_row, write_atomically
-from bench.worker import empty_row
 
 SPEC = RunSpec(
     "betavae", {"beta": 4.0, "n_steps": 10}, "toy", {"form": "discrete"}, "generated", "", "images", "smoke", 0,

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bench.cli.run import _skipped_lines, _todo_lines
-from bench.grid import Request, build
 from bench.opening import Folders
 from bench.registry import UsageError
+from bench.running.grid import Request, build
 
 
 def runs(tmp_path, methods):

@@ -9,9 +9,9 @@ import pytest
 @pytest.fixture(scope="module")
 def results(cache, tmp_path_factory):
     """Rows of β-VAE at two strengths and of a VAE: times of a step 40, 80 and 20 ms."""
-    from bench.grid import Request, build
     from bench.opening import Folders
     from bench.rows import empty_row
+    from bench.running.grid import Request, build
     from bench.store import Store
 
     home = tmp_path_factory.mktemp("cost")

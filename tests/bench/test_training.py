@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from bench import checkpoint
-from bench.adam import Adam
 from bench.api import DataSpec, Method, MethodConfig
 from bench.datasets.containers import Draw
-from bench.grid import resolve_precision
 from bench.registry import method as registered
-from bench.training import Diverged, Interrupted, Schedule, Trainer, make_optimizers
+from bench.running.adam import Adam
+from bench.running.grid import resolve_precision
+from bench.running.training import Diverged, Interrupted, Schedule, Trainer, make_optimizers
 
 SHAPE = (1, 64, 64)
 
@@ -359,10 +359,10 @@ def test_a_checkpoint_that_does_not_fit_its_training_is_named_not_loaded(tmp_pat
 KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
-from bench import training
-from bench.grid import Request, build
+from bench.running import training
+from bench.running.grid import Request, build
 from bench.opening import Folders
-from bench.worker import Options, perform
+from bench.running.worker import Options, perform
 
 kill_at, results = int(sys.argv[1]), Path(sys.argv[2])
 step = training.Trainer.step

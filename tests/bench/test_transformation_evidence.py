@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import pair_classifier, transformation_evidence, traversal_rule
 from bench.api import Method, MethodCard
 from bench.datasets.base import DataInfo, FactorSpace
 from bench.datasets.transformation_data import TransformationData, at_times, single_amounts, totals
-from bench.evidence import Evidence, available
-from bench.metric_choice import wanted
-from bench.pair_classifier import VPSettings, pair_network
+from bench.evidence import pair_classifier, transformation_evidence, traversal_rule
+from bench.evidence.gathering import Evidence, available
+from bench.evidence.pair_classifier import VPSettings, pair_network
+from bench.running.metric_choice import wanted
 from metrics.capsules import capcorr
 from metrics.equivariance import equivariance_details, equivariance_error
 from metrics.protocols import protocol_named

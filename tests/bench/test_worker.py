@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bench import executor, registry, worker
-from bench.grid import Request, build
+from bench import registry
 from bench.opening import Folders
 from bench.rows import empty_row
+from bench.running import executor, worker
+from bench.running.grid import Request, build
+from bench.running.worker import HELD, Options, is_done, perform
 from bench.store import Store
-from bench.worker import HELD, Options, is_done, perform
 
 
 def grid_of(folders: Folders, seeds: tuple[int, ...] = (0,)):

@@ -123,9 +123,10 @@ BOMBS = CODES | TRACK_FILES | ROWS | CHECKPOINTS | OTHERS
 
 def readers():
     """Name → the function that reads such a file."""
-    from bench import checkpoint, codes_file, selection
+    from bench import checkpoint, selection
     from bench.datasets.tracks import read_pairs
-    from bench.npy import mapped
+    from bench.files import codes_file
+    from bench.files.npy import mapped
     from bench.store import read_row
 
     values = ",".join(map(str, range(1_000)))

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from bench import checkpoint
 from bench.api import Method, MethodConfig
 from bench.datasets.containers import Draw
-from bench.training import Diverged, Schedule, Trainer
+from bench.running.training import Diverged, Schedule, Trainer
 
 CONFIG = MethodConfig(n_steps=6, batch_size=2, learning_rate=0.1)
 DRAW = Draw(torch.ones(2, 1, 3), torch.zeros(2, dtype=torch.int64))

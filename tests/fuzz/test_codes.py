@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import TEXTS, made, some_text
 
-from bench import codes_file, labelled
+from bench.files import codes_file, labelled
 from bench.registry import UsageError
 
 

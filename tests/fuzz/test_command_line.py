@@ -117,8 +117,10 @@ def test_run(folder, asked):
     methods, datasets, options = asked
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_command, "_run", lambda *_: 0)
-        patch.setattr("bench.estimate.expected_seconds", lambda specs, *_: ({spec.hash: 1.0 for spec in specs}, "x"))
-        patch.setattr("bench.grid.refusal", lambda *_: "")
+        patch.setattr(
+            "bench.running.estimate.expected_seconds", lambda specs, *_: ({spec.hash: 1.0 for spec in specs}, "x")
+        )
+        patch.setattr("bench.running.grid.refusal", lambda *_: "")
         arguments = ("--methods", plain(methods), "--datasets", plain(datasets), *options, "--dry-run")
         run("bench run --dry-run", folder, "run", *arguments)
 

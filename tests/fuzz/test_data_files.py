@@ -20,8 +20,6 @@ from guard import effort, outcome
 from hypothesis import given
 from mutations import damage, damage_json, damaged, damaged_json, made
 
-from bench import archives as unpacking
-from bench import array_file
 from bench.adding import add_dataset
 from bench.datasets import added, official
 from bench.datasets.array_pickle import load_arrays
@@ -29,8 +27,10 @@ from bench.datasets.base import DataStore
 from bench.datasets.dsprites_archive import official_bits
 from bench.datasets.kitti_masks import read_tracks
 from bench.datasets.shapes3d import official_frames
-from bench.kept_codes import kept_codes
+from bench.files import archives as unpacking
+from bench.files import array_file
 from bench.registry import UsageError
+from bench.running.kept_codes import kept_codes
 
 ROWS = np.arange(24, dtype=np.uint8).reshape(6, 4)
 

@@ -11,14 +11,15 @@ from guard import Broken, effort, outcome
 from hypothesis import given
 from mutations import alter, damage_json, damaged_json, made, to_json
 
-from bench import merge, progress
+from bench import merge
 from bench.cli.results import defaults_of
-from bench.estimate import expected_seconds
 from bench.report import figures, frame, render, run_page, tables
 from bench.rows import empty_row
+from bench.running import progress
+from bench.running.estimate import expected_seconds
+from bench.running.worker import Options, is_done
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store, read_row
-from bench.worker import Options, is_done
 
 SPEC = RunSpec(
     "betavae", {"beta": 4.0, "n_steps": 10, "n_latents": 3}, "natural_sprites", {"form": "discrete"}, "generated", "",

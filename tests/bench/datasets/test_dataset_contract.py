@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bench import registry
-from bench.evaluation import ITEM_VIEWS
+from bench.evidence.evaluation import ITEM_VIEWS
+from bench.fetching.self_test import look_at
 from bench.opening import Folders, describe, open_dataset, resolve_source
-from bench.self_test import look_at
 from bench.spec import BUDGETS
 
 DATASETS = registry.datasets()

@@ -26,7 +26,7 @@ from bench.datasets.dsprites_variants import (
     read_picture,
     stand_in_picture,
 )
-from bench.evidence import available
+from bench.evidence.gathering import available
 from bench.registry import dataset
 from metrics import scoring
 

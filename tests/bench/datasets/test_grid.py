@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import metric_choice
 from bench.api import Method
 from bench.datasets import grid
 from bench.datasets.base import DataInfo, FactorSpace
 from bench.datasets.grid import FactorGrid, GridConfig, cell_numbers, ends_function
-from bench.evaluation import FrameRows
-from bench.evidence import Evidence, available
+from bench.evidence.evaluation import FrameRows
+from bench.evidence.gathering import Evidence, available
+from bench.running import metric_choice
 from metrics.protocols import PROTOCOLS
 
 SIZES = (3, 4, 5)

@@ -5,10 +5,10 @@ import pytest
 from synthetic_rows import DATA, row, seeds
 
 from bench import registry
-from bench.grid import resolved_methods
 from bench.report.frame import groups
 from bench.report.paper_tables import compare, is_of, render
 from bench.report.papers import BadPaper, Metric, PaperTable, Published, from_csv, papers, read_paper
+from bench.running.grid import resolved_methods
 from bench.selection import parse, resolve_config
 from metrics.registry import output_of
 

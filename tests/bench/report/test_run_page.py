@@ -16,12 +16,12 @@ from synthetic_rows import row, study
 
 from bench.cli import cli
 from bench.cli.results import defaults_of
-from bench.grid import Request, build
 from bench.opening import Folders
 from bench.report import svg
 from bench.report.run_page import Missing, Traversals, command_of, render
 from bench.report.strips import strips
 from bench.rows import empty_row
+from bench.running.grid import Request, build
 from bench.store import Store
 
 VOID = {"meta", "img", "br", "wbr", "path", "circle", "rect", "polyline", "link", "hr"}

@@ -1,0 +1,1 @@
+"""From (method, data) to the named arrays that metrics ask for; ``gathering`` is the way in."""

@@ -1,0 +1,1 @@
+"""A finished run opened again, and what pictures show of its model."""
