@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import data_memory, metrics_cost, startup, throughput
+from benchmarks import data_memory, leaderboard_page, metrics_cost, startup, throughput
 
 
 def main() -> int:
@@ -13,6 +13,7 @@ def main() -> int:
         ("metrics", metrics_cost),
         ("start-up", startup),
         ("data", data_memory),
+        ("leaderboard", leaderboard_page),
     ):
         sys.stdout.write(f"== {name}\n")
         sys.stdout.flush()

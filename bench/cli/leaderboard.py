@@ -24,7 +24,8 @@ N_CONTENTS, N_MOTIONS = 3, 2  # of swaps
 @click.option("--output", default="leaderboards", show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option(
     "--gallery", is_flag=True,
-    help="Add traversals, and swaps of sequences, of the same inputs by every method whose checkpoint is in the store.",
+    help="Draw traversals, and swaps of sequences, of the same inputs by each method whose checkpoint is in the store: "
+    "kept in DIR/gallery, so that later pages show them too.",
 )  # fmt: skip
 @data_root_option
 @filters
@@ -43,11 +44,11 @@ def command(
     from bench.report.leaderboard import write
 
     rows = stored_rows(results, methods, datasets, budget)
-    pictures = _pictures(rows, results, data_root) if gallery else []
-    for path in write(rows, Path(output), defaults_of, _method_cards(), pictures):
+    folder = Path(output) / "gallery"
+    if gallery and not _draw(rows, folder, results, data_root):
+        click.echo("bench: no checkpoint of these rows is in the store, so the gallery has nothing new", err=True)
+    for path in write(rows, Path(output), defaults_of, _method_cards(), _pictures(rows, folder)):
         click.echo(str(path))
-    if gallery and not pictures:
-        click.echo("bench: no checkpoint of these rows is in the store, so the gallery is empty", err=True)
     return 0
 
 
@@ -60,29 +61,49 @@ def _method_cards() -> dict[str, dict[str, str]]:
     }
 
 
-def _pictures(rows: list[dict[str, Any]], results: str, data_root: str | None) -> list[Picture]:
-    """Of one run of each cell that still has its checkpoint: traversals and swaps, all from the same inputs."""
-    from bench.cli.results import defaults_of
+def _draw(rows: list[dict[str, Any]], folder: Path, results: str, data_root: str | None) -> int:
+    """Keeps a picture of each kind of one run of each cell that still has its checkpoint; how many."""
     from bench.inspection.trained import NotTraversable
     from bench.opening import Folders
-    from bench.report.board import Picture
-    from bench.report.frame import groups
+    from bench.report.frame import cells
+    from bench.report.gallery import keep
 
     folders = Folders.from_environment(results, data_root)
-    found = []
+    n = 0
     for kind, draw in (("traversal", _traversal), ("swaps", _swaps)):
+        for cell in cells(rows):
+            for row in cell.done:
+                try:
+                    what, source = draw(row, folders)
+                except NotTraversable:
+                    continue
+                except UsageError:
+                    break  # not with this method
+                keep(folder, row["hash"], kind, what, source)
+                n += 1
+                break  # one seed of a cell is enough for a look
+    return n
+
+
+def _pictures(rows: list[dict[str, Any]], folder: Path) -> list[Picture]:
+    """Those that are kept of these rows, one of each cell and kind."""
+    from bench.cli.results import defaults_of
+    from bench.report.board import Picture
+    from bench.report.frame import groups
+    from bench.report.gallery import WIDTHS, kept
+
+    found = []
+    for kind in WIDTHS:
         for i, group in enumerate(groups(rows, defaults_of)):
             for cell in group.cells:
-                for row in cell.done:
-                    try:
-                        what, source = draw(row, folders)
-                    except NotTraversable:
-                        continue
-                    except UsageError:
-                        break  # not with this method
-                    caption = f"seed {row['spec']['seed']}; {what}"
-                    found.append(Picture(i, group.cell_label(cell), caption, source, kind))
-                    break  # one seed of a cell is enough for a look
+                try:
+                    seen = ((row, kept(folder, row["hash"], kind)) for row in cell.done)
+                    row, one = next(((row, one) for row, one in seen if one is not None), (None, None))
+                except ValueError as error:
+                    raise UsageError(str(error)) from None
+                if row is not None and one is not None:
+                    caption = f"seed {row['spec']['seed']}, run {row['hash'][:8]}; {one.caption}"
+                    found.append(Picture(i, group.cell_label(cell), caption, one.data, kind))
     return found
 
 

@@ -85,10 +85,11 @@ def _table(table: Table, methods: Mapping[str, Mapping[str, str]]) -> dict[str, 
     group = table.group
     digits = [decimals(table.lines, one) for one in table.columns]
     settings = dict(table.settings)
+    said = {("source", group.source), ("budget", group.budget), ("protocol", group.protocol)}  # in the title
     return {
         "label": plain(group.label), "dataset": plain(group.dataset), "source": group.source, "budget": group.budget,
         "protocol": group.protocol,
-        "header": [f"{name}: {plain(text)}" for name, text in table.header],
+        "header": [f"{name}: {plain(text)}" for name, text in table.header if (name, text) not in said],
         "columns": [_column(one) for one in table.columns],
         "lines": [_line(line, table, digits, methods, settings.get(line.label, "")) for line in table.lines],
         "notes": [f"not run: {plain(label)}: {plain(reason)}" for label, reason in table.skipped],

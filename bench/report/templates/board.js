@@ -23,10 +23,11 @@
     for (const value of [...values].sort()) $(id).append(element("option", { value }, value));
   }
 
-  /* Where a number lies between the ends of its column: the metric's bounds, or the range of what is there. */
+  /* Where a number lies between the ends of its column: the metric's bounds, or the range of what methods have there. */
   const ends = (table, i) => {
     const column = table.columns[i];
-    const seen = table.lines.flatMap((line) => {
+    const trained = table.lines.filter((line) => !line.reference);
+    const seen = (trained.length ? trained : table.lines).flatMap((line) => {
       const score = line.scores[i];
       return score.mean === undefined ? [] : [score.mean, score.low ?? score.mean, score.high ?? score.mean];
     });
@@ -49,16 +50,19 @@
     return cell;
   };
 
+  /* Text that may break where its parts begin; a method's name only around its parameters. */
+  const breakable = (text, parts = /(?=[[/_])|(?<=,)/) => text.split(parts).flatMap((piece) => [element("wbr", {}), piece]).slice(1);
+
   const heading = (text, title, index, numeric) => {
-    const pieces = text.split(/(?=[[/_])|(?<=,)/).flatMap((piece) => [element("wbr", {}), piece]).slice(1);
-    const button = element("button", { type: "button", title }, ...pieces);
+    const button = element("button", { type: "button", title }, ...breakable(text));
     return element("th", { scope: "col", class: numeric ? "n" : null, "data-sort": index }, button);
   };
 
-  const sortBy = (head, state, index) => {
+  const startsAscending = (table, index) =>
+    index.startsWith("score") ? table.columns[Number(index.slice(6))].higher === false : index.startsWith("text");
+
+  const sortBy = (head, state, index, ascending) => {
     const header = head.querySelector(`[data-sort="${index}"]`);
-    const first = index.startsWith("score") ? state.higher(index) === false : index.startsWith("text");
-    const ascending = header.hasAttribute("aria-sort") ? header.getAttribute("aria-sort") === "descending" : first;
     for (const other of head.querySelectorAll("[aria-sort]")) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const sign = ascending ? 1 : -1;
@@ -70,6 +74,14 @@
       return sign * (typeof x === "string" ? x.localeCompare(y) : x - y);
     });
     state.fill();
+  };
+
+  const orders = new Map(); /* table → the order that was asked for, which filters leave */
+
+  /* The best first, by the first number that has a better. */
+  const usualOrder = (table, columns) => {
+    const i = columns.find((one) => table.columns[one].higher !== null);
+    return i === undefined ? { index: "text-label", ascending: true } : { index: `score-${i}`, ascending: !table.columns[i].higher };
   };
 
   const MOST_LINES = 200; /* of a table at first: what a browser lays out at once */
@@ -94,7 +106,7 @@
     const body = element("tbody", {});
     const build = (line) => {
       const row = element("tr", { class: line.reference ? "reference" : null });
-      row.append(element("th", { scope: "row", title: line.settings || null }, line.label, line.loss ? element("span", { class: "why" }, line.loss) : null));
+      row.append(element("th", { scope: "row", title: line.settings || null }, ...breakable(line.label, /(?=\[)|(?<=,)/), line.loss ? element("span", { class: "why" }, line.loss) : null));
       row.append(element("td", { class: "n" }, line.seeds));
       columns.forEach((i, place) => row.append(scoreCell(line.scores[i], ranges[place])));
       line.costs.forEach((cost) => row.append(element("td", { class: "n" }, cost.text)));
@@ -109,8 +121,8 @@
       data.costs.forEach(() => row.append(element("td", {})));
       foot.append(row);
     }
-    const caption = element("caption", {}, table.header.join(" · "));
-    const made = element("table", {}, caption, element("thead", {}, head), body, foot);
+    const title = `${table.label}, ${table.source}, budget ${table.budget}, protocol ${table.protocol}`;
+    const made = element("table", {}, element("caption", { class: "hidden" }, title), element("thead", {}, head), body, foot);
     const more = element("button", { type: "button", class: "more" });
     const state = {
       rows,
@@ -120,7 +132,6 @@
         more.hidden = state.rows.length <= state.most;
         more.textContent = `Show all ${state.rows.length} lines`;
       },
-      higher: (index) => table.columns[Number(index.slice(6))].higher,
       key: (index) => {
         const i = Number(index.split("-")[1]);
         if (index.startsWith("score")) return (line) => line.scores[i].mean;
@@ -129,19 +140,26 @@
         return (line) => line.label;
       },
     };
-    state.fill();
+    const asked = orders.get(table);
+    const order = asked && head.querySelector(`[data-sort="${asked.index}"]`) ? asked : usualOrder(table, columns);
+    sortBy(head, state, order.index, order.ascending);
     more.addEventListener("click", () => {
       state.most = Infinity;
       state.fill();
     });
     head.addEventListener("click", (event) => {
       const header = event.target.closest("th");
-      if (header && event.target.closest("button")) sortBy(head, state, header.dataset.sort);
+      if (!header || !event.target.closest("button")) return;
+      const index = header.dataset.sort;
+      const now = header.getAttribute("aria-sort");
+      const ascending = now ? now === "descending" : startsAscending(table, index);
+      orders.set(table, { index, ascending });
+      sortBy(head, state, index, ascending);
     });
-    const title = `${table.label}, ${table.source}, budget ${table.budget}, protocol ${table.protocol}`;
+    const facts = element("p", { class: "small" }, table.header.join(" · "));
     const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, made);
     const notes = table.notes.map((note) => element("p", { class: "small" }, note));
-    return [element("section", { class: "table" }, element("h2", {}, title), scroll, more, ...notes), lines.length];
+    return [element("section", { class: "table" }, element("h2", {}, title), facts, scroll, more, ...notes), lines.length];
   };
 
   const show = () => {
@@ -153,10 +171,11 @@
       line: (line) => (line.reference ? references && !text : (!values.family || line.family === values.family)
         && (!text || line.label.toLowerCase().includes(text))),
     };
+    const isChosen = (table) => ["dataset", "budget", "source"].every((id) => !values[id] || table[id] === values[id]);
     const trained = (table) => table.lines.some((line) => !line.reference && chosen.line(line));
     let methods = 0;
     const drawn = data.tables
-      .filter((table) => ["dataset", "budget", "source"].every((id) => !values[id] || table[id] === values[id]))
+      .filter(isChosen)
       .filter((table) => trained(table) || (!values.family && !text))
       .map((table) => draw(table, chosen))
       .filter((one) => one !== null);
@@ -164,6 +183,8 @@
     $("tables").replaceChildren(...drawn.map(([section]) => section));
     $("count").textContent = `${drawn.length} of ${data.tables.length} tables, ${methods} lines`;
     if (!drawn.length) $("tables").append(element("p", {}, "No table matches. Clear a filter to see more."));
+    for (const { figure, table, line } of pictures) figure.hidden = !(isChosen(table) && line && chosen.line(line));
+    for (const kind of document.querySelectorAll(".pictures")) kind.parentNode.hidden = !kind.querySelector("figure:not([hidden])");
   };
 
   const card = (name, facts, labels) => {
@@ -179,12 +200,15 @@
   for (const [name, facts] of Object.entries(data.metrics)) {
     $("metric-cards").append(card(name, facts, { paper: "paper", source: "source", blind_to: "blind to", verified: "verified" }));
   }
-  for (const picture of data.pictures) {
-    const label = data.tables[picture.table].label;
-    const text = `${picture.method} on ${label}: ${picture.caption}`;
-    const image = element("img", { src: picture.data, alt: text, loading: "lazy" });
-    $(`pictures-${picture.kind}`).append(element("figure", {}, image, element("figcaption", {}, text)));
-  }
+  const pictures = data.pictures.map((picture) => {
+    const table = data.tables[picture.table];
+    const name = `${picture.method} on ${table.label}`;
+    const image = element("img", { src: picture.data, alt: `${name}: ${picture.caption}`, loading: "lazy" });
+    const words = element("figcaption", {}, element("b", {}, name), element("br", {}), picture.caption);
+    const figure = element("figure", {}, image, words);
+    $(`pictures-${picture.kind}`).append(figure);
+    return { figure, table, line: table.lines.find((line) => line.label === picture.method) };
+  });
   $("filters").addEventListener("input", show);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   show();

@@ -77,13 +77,15 @@ const set = (id, value) => {
 const found = {};
 found.tables = sections().length;
 const first = () => sections().find((s) => s.querySelector("h2").textContent.startsWith("natural_sprites"));
-click(first(), "mcc[spearman]");
 found.descending = labels(first());
 found.sort = first().querySelector("th[aria-sort]").getAttribute("aria-sort");
 click(first(), "mcc[spearman]");
 found.ascending = labels(first());
+set("family", "static");
+found.kept = labels(first());
 set("family", "temporal");
 found.temporal = sections().map(labels);
+found.pictures = [...document.querySelectorAll("figure")].map((figure) => figure.hidden);
 set("family", "");
 set("method", "beta");
 found.named = sections().map(labels);
@@ -107,7 +109,7 @@ def seen(tmp_path_factory):
     png = io.BytesIO()
     Image.new("L", (2, 2)).save(png, "png")
     pixels = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-    text = study_page([Picture(0, "slowvae", "seed 0", pixels), Picture(0, "dsvae", "seed 0", pixels, "swaps")])
+    text = study_page([Picture(0, "slowvae", "seed 0", pixels), Picture(0, "vae", "seed 0", pixels, "swaps")])
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     path = folder / "page.html"
     path.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"))
@@ -133,9 +135,16 @@ def test_a_browser_sorts_and_filters(seen):
     assert found["descending"][-1] == "infogan"  # without a score, at the end both ways
     assert found["ascending"][:3] == [EVIL, "pca", "betavae"]
     assert found["ascending"][-1] == "infogan"
-    assert found["temporal"] == [["slowvae", "pca"]]
+    assert found["kept"][:3] == ["pca", "betavae", "vae"]  # the order that was asked for outlives a filter
+    assert found["pictures"] == [False, True]  # the picture of a method that a filter leaves out is hidden
+    assert found["temporal"] == [["pca", "slowvae"]]
     assert found["named"] == [["betavae"], ["betavae"]]
     assert [title.split(",")[0] for title in found["shapes3d"]] == ["shapes3d"]
     assert found["bars"] > 5
     assert found["cards"] == 3
     assert found["images"] == 2  # one of each kind, at its place
+
+
+def test_a_page_without_pictures_says_how_to_have_some():
+    assert "bench leaderboard --gallery" in study_page()
+    assert "bench leaderboard --gallery" not in study_page([Picture(0, "slowvae", "seed 0", "data:image/png;base64,")])
