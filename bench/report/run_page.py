@@ -46,10 +46,34 @@ class Traversals:
 
     Attributes:
         base: number of the evaluation row they start from.
+        n_latents: of the code, which may be more than there are strips.
     """
 
     strips: Sequence[Strip]
     base: int = 0
+    n_latents: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with what stands beside it; ``source`` is a data address."""
+
+    caption: str
+    source: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A section of pictures that only some runs have.
+
+    Attributes:
+        text: how to read them.
+    """
+
+    title: str
+    text: str
+    figures: Sequence[Figure]
 
 
 def render(
@@ -59,6 +83,7 @@ def render(
     defaults: Defaults | None = None,
     about: Mapping[str, Mapping[str, str]] | None = None,
     traversals: Traversals | None = None,
+    pictures: Sequence[Pictures] = (),
     missing: Sequence[Missing] = (),
 ) -> str:
     """The page of ``row`` as HTML.
@@ -67,6 +92,7 @@ def render(
         rows: of the store, ``row`` among them: for the other seeds of its cell and the reference points of its group.
         defaults: marks the parameters that differ from them.
         about: "method" and "dataset" → title, paper, summary of their cards.
+        pictures: further sections below the traversals.
         missing: what could not be had beyond what this module sees for itself.
     """
     group, cell = _place_of(row, rows, defaults)
@@ -84,7 +110,7 @@ def render(
         scores=_scores(row, group, cell), has_references=bool(_references(group)), cards=_cards(row),
         terms=_terms(row, cell), on_the_way=_on_the_way(row, cell), n_siblings=len(_siblings(row, cell)),
         matrix=matrix, matrix_value=_text(row["metrics"].get(MATRIX, {}).get("value")),
-        traversals=traversals, missing=lacking,
+        traversals=traversals, pictures=pictures, missing=lacking,
         settings=_settings(row["spec"]), parameters=_parameters(row["spec"], defaults),
         cell=_cell_rows(row, cell), headline=_headline(row),
         phases=_phases(row), costs=_costs(row), made=_made(row), versions=_versions(row),

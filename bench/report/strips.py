@@ -32,7 +32,12 @@ class Strip:
 
 
 def strips(
-    decode: Decode, start: np.ndarray, ranges: np.ndarray, factors: Mapping[int, str], n_values: int = 7
+    decode: Decode,
+    start: np.ndarray,
+    ranges: np.ndarray,
+    factors: Mapping[int, str],
+    n_values: int = 7,
+    most: int | None = None,
 ) -> list[Strip]:
     """One strip per latent, those with a factor first.
 
@@ -40,6 +45,7 @@ def strips(
         start: the code (1, n_latents) in which one latent at a time is changed.
         ranges: (n_latents, 2) first and last value of each.
         factors: latent → its factor.
+        most: of more latents only so many, after those with a factor the ones that change the frames most.
 
     Raises:
         ValueError: as ``traversal``, or frames that are neither grey nor RGB.
@@ -48,9 +54,11 @@ def strips(
     if frames.shape[2] not in (1, 3):
         raise ValueError(f"traversal: frames must have 1 or 3 channels to be drawn, got {frames.shape[2]}")
     order = [*(i for i in factors if i < len(frames)), *(i for i in range(len(frames)) if i not in factors)]
+    if most is not None and len(order) > most:
+        order = _most_telling(frames, factors)[:most]
     found = []
     for i in order:
-        source, width, height = _picture(frames[i])
+        source, width, height = as_strip(frames[i])
         low, high = map(float, ranges[i])
         found.append(Strip(i, factors.get(i, ""), low, high, n_values, source, width, height))
     return found
@@ -77,16 +85,19 @@ def mosaic(
         decode, start, ranges, factors: as for ``strips``.
     """
     frames = traversal(decode, start, ranges, n_values)[0]
-    moved = np.abs(np.diff(frames, axis=1)).mean(axis=(1, 2, 3, 4))
-    order = [i for i in factors if i < len(frames)]
-    order += [int(i) for i in np.argsort(-moved) if i not in factors]
-    chosen = order[:n_latents]
+    chosen = _most_telling(frames, factors)[:n_latents]
     rows = np.concatenate([frames[i] for i in chosen], axis=2)  # below each other: along the height
     names = [f"latent {i}" + (f" ({factors[i]})" if i in factors else "") for i in chosen]
-    return Mosaic(_picture(rows)[0], ", ".join(names))
+    return Mosaic(as_strip(rows)[0], ", ".join(names))
 
 
-def _picture(frames: np.ndarray) -> tuple[str, int, int]:
+def _most_telling(frames: np.ndarray, factors: Mapping[int, str]) -> list[int]:
+    """Latents of traversals (n_latents, n_values, …): those with a factor, then by the size of what they change."""
+    moved = np.abs(np.diff(frames, axis=1)).mean(axis=(1, 2, 3, 4))
+    return [*(i for i in factors if i < len(frames)), *(int(i) for i in np.argsort(-moved) if i not in factors)]
+
+
+def as_strip(frames: np.ndarray) -> tuple[str, int, int]:
     """Frames (n, channels, height, width) in [0, 1] side by side, clear between them: (data address, width, height)."""
     image = _side_by_side(frames)
     return as_address(image), image.shape[1], image.shape[0]

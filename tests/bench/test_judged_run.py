@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench import registry
@@ -74,3 +76,13 @@ def test_swaps_of_a_run_are_drawn_still_and_animated(method, capsys, stored):
     stem = stored.root / "figures" / f"swaps-{stored.find(f'{method}/sprites/0')['hash']}"
     assert (ended.value.code or 0, err) == (0, "")
     assert out.split() == [f"{stem}.png", f"{stem}.gif"]
+
+
+def test_the_page_of_a_run_shows_its_swaps_and_the_most_telling_of_many_latents(stored, typed, tmp_path):
+    run = next(row for row in stored.rows() if row["spec"]["method"] == "dsvae")
+    page = tmp_path / "page.html"
+    assert typed("report", run["hash"], "--results", stored.root, "-o", page)[::2] == (0, "")
+    text = page.read_text(encoding="utf-8")
+    assert 'alt="4 by 3 generated sequences' in text
+    assert re.search(r"20 of \d+ latents are shown", text)
+    assert text.count("data:image/png;base64,") == 21

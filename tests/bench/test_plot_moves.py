@@ -186,6 +186,16 @@ def test_fields_and_speeds_are_drawn_in_three_formats(typed, folders, rows, kind
     assert out.split("\n") == [f"{tmp_path}/{kind}-{rows[run]['hash']}{ending}" for ending in (".pdf", ".svg", ".png")]
 
 
+def test_the_page_of_a_run_shows_its_moves(typed, folders, rows, tmp_path):
+    page = tmp_path / "page.html"
+    assert typed("report", f"sta/{ON}", "--results", folders.results, "-o", page)[::2] == (0, "")
+    text = page.read_text(encoding="utf-8")
+    error = film({"": rows["sta"]}, "switching", folders).relative_error("")
+    for course, one in zip(("scaling, then rotation", "rotation, then colouring"), error, strict=False):
+        assert f"<figcaption>{course}: error {one:.2f}</figcaption>" in text
+    assert text.count("above those of the method") == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

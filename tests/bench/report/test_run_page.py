@@ -18,7 +18,7 @@ from bench.cli import cli
 from bench.cli.results import defaults_of
 from bench.opening import Folders
 from bench.report import svg
-from bench.report.run_page import Missing, Traversals, command_of, render
+from bench.report.run_page import Figure, Missing, Pictures, Traversals, command_of, render
 from bench.report.strips import strips
 from bench.rows import empty_row
 from bench.running.grid import Request, build
@@ -74,9 +74,12 @@ def picture():
     return Traversals(strips(squares, np.zeros((1, 2)), ranges, {1: "hue"}, 3))
 
 
+FURTHER = [Pictures("Swaps", "How to read.", [Figure("content by row", picture().strips[0].source, "four sequences")])]
+
+
 @pytest.fixture(scope="module")
 def page():
-    return render(THIS, ROWS, defaults=None, traversals=picture())
+    return render(THIS, ROWS, defaults=None, traversals=picture(), pictures=FURTHER)
 
 
 def test_the_page_is_well_formed_and_has_landmarks_labels_and_alternative_texts(page):
@@ -149,7 +152,8 @@ def test_the_correlation_table_marks_the_assigned_pairs(page):
 
 
 def test_a_traversal_is_a_picture_of_the_decoded_frames(page):
-    images = Page(page).named("img")
+    further, *images = Page(page).named("img")
+    assert further["alt"] == "four sequences"
     assert [image["alt"][:40] for image in images] == [
         "3 decoded frames while latent 1, assigne", "3 decoded frames while latent 0 goes fro",
     ]  # fmt: skip
@@ -211,7 +215,7 @@ def test_a_row_without_curve_matrix_or_pictures_says_what_is_missing():
 
 
 def test_equal_rows_give_equal_pages(page):
-    assert render(THIS, list(reversed(ROWS)), traversals=picture()) == page
+    assert render(THIS, list(reversed(ROWS)), traversals=picture(), pictures=FURTHER) == page
 
 
 def test_the_printed_command_makes_the_very_run(tmp_path):
@@ -260,3 +264,17 @@ def test_lines_have_gaps_where_a_value_is_missing_and_limits_of_what_follows_the
     heights = [float(pair.split(",")[1]) for pair in re.findall(r"[\d.-]+,[\d.-]+", drawn.partition('points="')[2])]
     assert max(heights[1:50]) < 150
     assert min(heights[1:50]) > 0
+
+
+def test_of_very_many_latents_those_with_a_factor_and_those_that_change_most_are_shown():
+    def decode(codes):
+        return np.broadcast_to(np.abs(codes * [0.1, 0.5, 0.3, 0.2]).sum(1)[:, None, None, None], (len(codes), 1, 8, 8))
+
+    found = strips(decode, np.zeros((1, 4)), np.array([[0.0, 1.0]] * 4), {3: "hue"}, 3, most=3)
+    assert [one.latent for one in found] == [3, 1, 2]
+    assert [one.latent for one in strips(decode, np.zeros((1, 4)), np.array([[0.0, 1.0]] * 4), {3: "hue"}, 3)] == [
+        3,
+        0,
+        1,
+        2,
+    ]
