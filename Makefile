@@ -13,7 +13,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 MAIN_JOB = --methods slowvae,betavae --datasets natural_sprites --references --seeds 3 --budget quick
 REFERENCE = --methods slowvae,betavae --datasets natural_sprites,dsprites,shapes3d,kitti_masks --references --seeds 3
 
-.PHONY: help setup demo test soak lint types reference perf clean
+.PHONY: help setup demo test soak lint types reference perf picture clean
 
 help:
 	@echo "make demo   set up, run slowvae and betavae on natural_sprites (3 seeds), print the table   about 12 minutes"
@@ -21,6 +21,7 @@ help:
 	@echo "make setup  only the environment in $(VENV)"
 	@echo "make soak   the long tests: kills, stops, hostile methods and files (hours; docs/reliability.md)"
 	@echo "make lint types   ruff and mypy        make perf   measure speed against the plain way"
+	@echo "make picture      the README's picture of the leaderboard, drawn anew (needs Chromium)"
 	@echo "make reference    fill results/ and leaderboards/: four data sets, about 25 minutes"
 
 setup: $(VENV)/ready
@@ -55,6 +56,10 @@ types: setup
 
 perf: setup
 	$(VENV)/bin/python -m benchmarks
+
+picture: setup
+	$(VENV)/bin/bench leaderboard
+	$(VENV)/bin/python -m benchmarks.leaderboard_picture
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info results/demo

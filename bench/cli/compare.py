@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from bench.cli.completion import list_of
-from bench.cli.options import filters, results_option, stored_rows
-from bench.registry import UsageError, did_you_mean
+from bench.cli.options import filters, metric_keys, results_option, stored_rows
+from bench.registry import UsageError
 
 USUAL = ("mcc[spearman]", "dci[gbt]/disentanglement")
 
@@ -45,16 +45,12 @@ def command(
     from bench.cli.results import defaults_of
     from bench.report.contrasts import contrast
     from bench.report.frame import groups
-    from metrics.registry import output_of, split_ids
+    from metrics.registry import output_of
 
     if methods is not None:
         raise UsageError("--methods is not for this command: write the methods themselves, `bench compare A --with B`")
     rows = stored_rows(results, None, datasets, budget)
-    held = sorted({key for row in rows for key in row["metrics"]})
-    keys = split_ids(metrics)
-    for key in keys:
-        if key not in held:
-            raise UsageError(f"--metrics: no row holds '{key}'.{did_you_mean(key, held)} Rows hold {', '.join(held)}")
+    keys = metric_keys(metrics, rows)
     found = []
     for group in groups(rows, defaults_of):
         other = _sides(second, group.budget, "--with", each=False)[0]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.completion import budgets, list_of
-from bench.registry import UsageError
+from bench.registry import UsageError, did_you_mean
 
 results_option = click.option(
     "--results",
@@ -93,6 +94,20 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def metric_keys(text: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys that ``--metrics`` names; UsageError where no row holds one of them."""
+    from metrics.registry import split_ids
+
+    held = sorted({key for row in rows for key in row["metrics"]})
+    keys = split_ids(text)
+    for key in keys:
+        if key not in held:
+            of_it = [one for one in held if re.split(r"[\[/@]", one)[0] == key]
+            hint = f" Did you mean {' or '.join(of_it[:3])}?" if of_it else did_you_mean(key, held)
+            raise UsageError(f"--metrics: no row holds '{key}'.{hint} Rows hold {', '.join(held)}")
+    return keys
 
 
 def stored_rows(

@@ -39,7 +39,11 @@ def list_() -> int:
     for paper in papers().values():
         click.echo(f"{paper.name}: {paper.title}")
         for table in paper.tables:
-            known = f"{len(table.published)} published numbers" if table.published else "published numbers not obtained"
+            known = (
+                f"{len(table.published)} published number{'s' * (len(table.published) > 1)}"
+                if table.published
+                else "published numbers not obtained"
+            )
             click.echo(f"  {paper.name + ':' + table.id:<28} {table.title} ({known})")
         for figure in paper.figures:
             name = f"{paper.name}:{figure.id}"

@@ -11,7 +11,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from bench.cli.completion import list_of, runs
-from bench.cli.options import data_root_option, figures_folder, filters, medium_option, results_option, stored_rows
+from bench.cli.options import (
+    data_root_option,
+    figures_folder,
+    filters,
+    medium_option,
+    metric_keys,
+    results_option,
+    stored_rows,
+)
 from bench.registry import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,16 +72,11 @@ def _of_rows(asked: Asked) -> list[Path]:
 
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
-    from metrics.registry import split_ids
 
-    keys = None if asked.metrics is None else split_ids(asked.metrics)
-    if keys is not None and asked.kind != "scores":
+    if asked.metrics is not None and asked.kind != "scores":
         raise UsageError("--metrics chooses panels of scores; write `bench plot scores --metrics …`")
     rows = asked.rows()
-    held = sorted({key for row in rows for key in row["metrics"]})
-    for key in keys or ():
-        if key not in held:
-            raise UsageError(f"--metrics: no row holds '{key}'.{did_you_mean(key, held)} Rows hold {', '.join(held)}")
+    keys = None if asked.metrics is None else metric_keys(asked.metrics, rows)
     draw = KINDS[asked.kind].draw
     found = groups(rows, defaults_of)
     return [path for group in found for path in draw(group, asked.folder / group.slug, keys)]

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bench.cli.completion import list_of
-from bench.cli.options import figures_folder, filters, medium_option, results_option, stored_rows
+from bench.cli.options import figures_folder, filters, medium_option, metric_keys, results_option, stored_rows
 from bench.registry import UsageError, did_you_mean
 
 PER_TABLE = ("agreement", "variance", "selection")
 OVER_TABLES = ("aggregates", "ranks", "profiles")
+QUESTIONS = (*PER_TABLE, *OVER_TABLES, "all")
 CRITERIA = ("elbo", "reconstruction[mse]", "udr[lasso]", "udr[spearman]")
 USUAL = "mcc[spearman]"
 NEEDS = {
@@ -25,8 +27,12 @@ NEEDS = {
 }
 
 
+def _questions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in QUESTIONS if name.startswith(incomplete)]
+
+
 @click.command("study")
-@click.argument("question", type=click.Choice([*PER_TABLE, *OVER_TABLES, "all"]), default="all")
+@click.argument("question", metavar="[QUESTION]", default="all", shell_complete=_questions)
 @click.option(
     "--metrics", metavar="KEYS", help="Which scores. [default: those a table shows; of selection and all over data "
     f"sets: {USUAL}]", shell_complete=list_of("keys"),
@@ -42,15 +48,16 @@ def command(
     """Draw what many rows together say, as PNG, SVG and PDF.
 
     \b
-    Of each table:
+    QUESTION of each table:
       agreement   rank correlation between metrics
       variance    how much of a score's spread is method, parameters, seed
       selection   parameters chosen without labels beside the best ones
-    Over data sets, of the methods that all of them have:
+    QUESTION over data sets, of the methods that all of them have:
       aggregates  mean, median and interquartile mean, and the chance that one method
                   beats another, with intervals; printed, and as Markdown and CSV
       ranks       average ranks with their critical difference
       profiles    share of runs above each score
+    all           all of these (the default)
 
     \b
     Examples:
@@ -60,15 +67,14 @@ def command(
     """
     from bench.cli.results import defaults_of
     from bench.report.frame import groups
-    from metrics.registry import split_ids
 
+    if question not in QUESTIONS:
+        raise UsageError(
+            f"`bench study` has no '{question}'.{did_you_mean(question, QUESTIONS)} It has {', '.join(QUESTIONS)}"
+        )
     rows = stored_rows(results, methods, datasets, budget)
     found = groups(rows, defaults_of)
-    held = sorted({key for row in rows for key in row["metrics"]})
-    keys = None if metrics is None else split_ids(metrics)
-    for key in keys or ():
-        if key not in held:
-            raise UsageError(f"--metrics: no row holds '{key}'.{did_you_mean(key, held)} Rows hold {', '.join(held)}")
+    keys = None if metrics is None else metric_keys(metrics, rows)
     folder = Path(output) if output else figures_folder(results, None) / "study"
     made: list[Path] = []
     for one in [*PER_TABLE, *OVER_TABLES] if question == "all" else [question]:

@@ -113,7 +113,7 @@ def draw_selection(
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=1)
         axes.set_yticks(range(len(methods)), methods)
-        axes.invert_yaxis()
+        axes.set_ylim(len(methods) - 0.5, -0.5)
         axes.set_xlabel(column(key).title)
         caption(figure, f"{title_of(group)}\nwhat choosing parameters without labels costs")
         return save(figure, path, formats)

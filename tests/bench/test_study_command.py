@@ -49,8 +49,9 @@ def test_a_question_that_has_no_answer_says_what_it_needs(typed, tmp_path, quest
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["aggregate"], "'aggregate' is not one of"),
+        (["aggregate"], "`bench study` has no 'aggregate'. Did you mean 'aggregates'? It has agreement, "),
         (["aggregates", "--metrics", "mcc[sperman]"], "no row holds 'mcc[sperman]'. Did you mean"),
+        (["ranks", "--metrics", "sap"], "no row holds 'sap'. Did you mean sap[linearsvc]?"),
         (["aggregates", "--methods", "slovae"], "no stored rows of method 'slovae'"),
     ],
 )
