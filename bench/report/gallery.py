@@ -17,6 +17,7 @@ from bench.whole_files import written_whole
 WIDTHS = {"traversal": 240, "swaps": 480}  # kind → pixels at most, shrunk by whole numbers
 COLOURS = 128
 MOST_BYTES = 1 << 18
+MOST_PIXELS = 2_000  # of a side
 _CAPTION = "Description"
 
 
@@ -68,8 +69,10 @@ def kept(folder: Path, run_hash: str, kind: str) -> Kept | None:
     content = path.read_bytes()
     try:
         image = Image.open(io.BytesIO(content), formats=["png"])
+        if max(image.size) > MOST_PIXELS:
+            raise ValueError("a bomb")
         image.load()
         caption = image.text[_CAPTION]  # type: ignore[attr-defined]
-    except (OSError, SyntaxError, ValueError, KeyError):
+    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError):
         raise ValueError(f"{path}: not a picture of a gallery; remove it") from None
     return Kept(plain(str(caption)), f"data:image/png;base64,{base64.b64encode(content).decode()}")

@@ -41,7 +41,15 @@ def test_pictures_are_drawn_once_and_kept_for_pages_without_the_checkpoint(typed
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == page
 
 
-@pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n", b"x" * 300_000], ids=["text", "head", "long"])
+def large():
+    out = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(out, "png")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"no picture", b"\x89PNG\r\n\x1a\n", b"x" * 300_000, large()], ids=["text", "head", "long", "bomb"]
+)
 def test_what_is_no_picture_of_a_gallery_is_named(typed, stored, tmp_path, content):
     path = path_of(tmp_path / "gallery", stored.find(RUN)["hash"], "traversal")
     path.parent.mkdir()
