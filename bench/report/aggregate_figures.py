@@ -20,6 +20,8 @@ def draw_aggregates(summary: Summary, path: Path, formats: tuple[str, ...] = FOR
     if not summary.aggregates:
         return []
     block, methods = summary.block, summary.methods
+    # In a narrow panel noise at one end and the oracle at the other leave no room for the intervals between them.
+    bounds = {} if is_narrow(WIDE_CM) else {one: line for one, line in BOUNDS.items() if one in block.references}
     with style():
         figure = new_figure(2.8 + 0.42 * len(methods), WIDE_CM)
         grid = figure.subplots(1, len(summary.aggregates), sharex=True, sharey=True)
@@ -29,16 +31,15 @@ def draw_aggregates(summary: Summary, path: Path, formats: tuple[str, ...] = FOR
                 if v.low is not None and v.high is not None:
                     axes.plot([v.low, v.high], [place, place], color=COLOUR, lw=4, alpha=0.35, solid_capstyle="butt")
                 axes.plot(v.value, place, "|", color=COLOUR, ms=8, mew=1.6)
-            for label, line in BOUNDS.items():
-                if label in of:
-                    axes.axvline(of[label].value, color=BOUND_COLOUR, ls=line, lw=0.9, zorder=0)
+            for label, line in bounds.items():
+                axes.axvline(of[label].value, color=BOUND_COLOUR, ls=line, lw=0.9, zorder=0)
             axes.set_title(f"{name} {summary.column.arrow}")
             axes.xaxis.set_major_locator(few_ticks(3 if is_narrow(WIDE_CM) else 5))
             axes.grid(axis="x")
             axes.tick_params(axis="y", length=0)
         grid[0].set_yticks(range(len(methods)), [broken(label, 26) for label in methods])
         grid[0].set_ylim(len(methods) - 0.4, -0.6)
-        drawn = [f"{'dotted' if BOUNDS[one] == ':' else 'dashed'}: {one}" for one in BOUNDS if one in block.references]
+        drawn = [f"{'dotted' if line == ':' else 'dashed'}: {one}" for one, line in bounds.items()]
         caption(
             figure,
             f"{block.title}\n{block.n_runs} runs; bars: 95 % interval of a stratified bootstrap, of other seeds on "
@@ -92,7 +93,7 @@ def _draw_matrix(summary: Summary, path: Path, formats: tuple[str, ...]) -> list
         axes.tick_params(length=0)
         axes.set_xlabel("than a run of")
         axes.set_ylabel("chance that a run of … is better")
-        size = points(5.5 if is_narrow(WIDE_CM) else 6.5) * min(1.0, 18 / n)
+        size = points(6.5) * min(1.0, (11 if is_narrow(WIDE_CM) else 18) / n)
         for i, j in np.ndindex(n, n):
             if i != j:
                 is_dark = is_decided[i, j] and abs(chance[i, j] - 0.5) > 0.35
