@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +19,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
     "--no-first-run", "--disable-component-update", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+PATIENCE = 60  # seconds
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
@@ -31,15 +34,21 @@ class Browser:
         if CHROMIUM is None:
             raise FileNotFoundError("no chromium, chromium-browser or google-chrome on this machine")
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        there, self.out = os.pipe()  # Chromium reads what it is told from its descriptor 3 and answers to 4
+        there, self.out = os.pipe()
         self.back, here = os.pipe()
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={self.profile.name}"]
+        # Chromium reads what it is told from its descriptor 3 and answers to 4; first out of each other's way.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there, here)]
+
+        def wire() -> None:
+            for end, number in zip(ends, (3, 4), strict=True):
+                os.dup2(end, number)
+
         self.process = subprocess.Popen(
-            ["sh", "-c", f'exec 3<&{there} 4>&{here}; exec "$@"', "sh", *command],
-            pass_fds=(there, here), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [CHROMIUM, *FLAGS, f"--user-data-dir={self.profile.name}"],
+            preexec_fn=wire, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        os.close(there)
-        os.close(here)
+        for end in (there, here, *ends):
+            os.close(end)
         self.pending, self.count, self.session = b"", 0, ""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -74,6 +83,8 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self.pending:
+            if not select.select([self.back], [], [], PATIENCE)[0]:
+                raise RuntimeError(f"Chromium has not answered for {PATIENCE} s")
             some = os.read(self.back, 1 << 20)
             if not some:
                 raise RuntimeError("Chromium ended")
