@@ -160,7 +160,8 @@ def notes(summary: Summary) -> list[str]:
         found.append(summary.refusal)
     found.append(
         "chance: that a run of the first is better than one of the second on the same data set, ties half; * decided: "
-        "the interval excludes one half (1.00 without an interval: every run is better; permutation test, p < 5 %)"
+        "the interval excludes one half. No interval: on each data set all runs of one lie above all of the other's; "
+        "decided if it is the same one everywhere (permutation test, p < 5 %)"
     )
     if min(len(one) for runs in block.methods.values() for one in runs) < MIN_SEEDS:
         found.append(f"no intervals where a data set has fewer than {MIN_SEEDS} seeds")
