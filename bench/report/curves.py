@@ -6,6 +6,7 @@ Every function takes one group of rows, writes PDF, SVG and PNG next to each oth
 from __future__ import annotations
 
 from collections import defaultdict
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -207,7 +208,9 @@ def _line_legend(figure: Any, shapes: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **shape) for shape in shapes.values()]
-    figure.legend(handles, list(shapes), loc="outside lower center", ncols=1)
+    # labels of many parameters have no spaces to break at, and nothing may leave the page
+    labels = ["\n".join(textwrap.wrap(label, 52)) for label in shapes]
+    figure.legend(handles, labels, loc="outside lower center", ncols=1)
 
 
 def _fit_height(axes: Axes, runs: Runs) -> None:
