@@ -5,8 +5,8 @@ Every function takes one group of rows, writes PDF, SVG and PNG next to each oth
 
 from __future__ import annotations
 
-from collections import defaultdict
 import textwrap
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
