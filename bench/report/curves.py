@@ -208,8 +208,8 @@ def _line_legend(figure: Any, shapes: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **shape) for shape in shapes.values()]
-    # labels of many parameters have no spaces to break at, and nothing may leave the page
-    labels = ["\n".join(textwrap.wrap(label, 52)) for label in shapes]
+    # labels of many parameters have no spaces to break at
+    labels = ["\n".join(textwrap.wrap(label.replace(",", ", "), 52)) for label in shapes]
     figure.legend(handles, labels, loc="outside lower center", ncols=1)
 
 
