@@ -22,11 +22,13 @@ class Output:
 
     Attributes:
         path: the file; it is gone where nothing was printed.
-        n_bytes: how much was printed, known when the run is over.
+        n_before: what an earlier process of the same run had left in it.
+        n_bytes: how much was printed, that included; known when the run is over.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, n_before: int = 0) -> None:
         self.path = path
+        self.n_before = n_before
         self.n_bytes = 0
 
     def note(self) -> str:
@@ -38,12 +40,16 @@ class Output:
 
 
 @contextmanager
-def captured(path: Path) -> Iterator[Output]:
-    """Send file descriptors 1 and 2, and Python's streams, to ``path`` until the block ends."""
-    output = Output(path)
+def captured(path: Path, *, goes_on: bool = False) -> Iterator[Output]:
+    """Send file descriptors 1 and 2, and Python's streams, to ``path`` until the block ends.
+
+    Args:
+        goes_on: write behind what an earlier process of the run printed, instead of in its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # not in append mode: the shared offset then counts all that was printed, whatever ``bound`` has cut away since
-    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if goes_on else os.O_TRUNC), 0o644)
+    output = Output(path, os.lseek(target, 0, os.SEEK_END))
     streams = sys.stdout, sys.stderr
     _flush()
     saved = [os.dup(1), os.dup(2)]

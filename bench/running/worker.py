@@ -92,10 +92,13 @@ def perform(spec: RunSpec, options: Options) -> str:
         started, clock = provenance.now(), time.perf_counter()
         provenance.reset_peak_memory(str(device))
         leftovers = Leftovers()
-        with isolated(spec.threads) as guard, captured(reporter.folder / "output.txt") as output:
+        done = row if row is not None and row["status"] == "done" else None
+        goes_on = (reporter.folder / "checkpoint.safetensors").exists()
+        with isolated(spec.threads) as guard, captured(reporter.folder / "output.txt", goes_on=goes_on) as output:
             run = _Run(spec, options, store, device, reporter, should_stop, guard)
-            row = _outcome(run, row if row is not None and row["status"] == "done" else None)
-        notes = [*guard.faults, *leftovers.since(), *filter(None, [output.note()])]
+            row = _outcome(run, done)
+        is_noted = done is not None and output.n_bytes == output.n_before  # by the process that trained
+        notes = [*guard.faults, *leftovers.since(), *filter(None, ["" if is_noted else output.note()])]
         for note in notes:
             reporter.warn(f"{spec.label}: {note}")
         if row is None:

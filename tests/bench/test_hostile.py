@@ -60,6 +60,23 @@ def test_what_a_method_prints_does_not_reach_the_terminal(toy_grid):
     assert [path.parent.name for path in folder.glob("artifacts/*/output.txt")] == [rows["toy_prints", 0]["hash"]]
 
 
+def test_what_was_printed_before_a_process_was_lost_is_noted_by_the_one_that_goes_on(bench, tmp_path):
+    arguments = ("run", "--methods", "toy_prints", *TOYS[:-2], "--seeds", "1", "--results", str(tmp_path), "--metrics")
+    bench(*arguments, "mig")
+    (path,) = tmp_path.glob("rows/*/*/*.json")
+    path.unlink()  # as if the process had been killed after its last step
+    bench(*arguments, "mig")
+    row = rows_of(tmp_path)["toy_prints", 0]
+    output = tmp_path / "artifacts" / row["hash"] / "output.txt"
+    assert row["notes"] == [f"printed 1 MB; its beginning and end are kept in artifacts/{row['hash']}/output.txt"]
+    assert "the last word" in output.read_text()[-1000:]
+    bench(*arguments, "mcc[pearson]")  # scored once more, and nothing printed
+    now = rows_of(tmp_path)["toy_prints", 0]
+    assert "mcc[pearson]" in now["metrics"]
+    assert now["notes"] == row["notes"]
+    assert output.is_file()
+
+
 @pytest.mark.slow
 def test_what_hangs_or_ends_its_process_is_ended_and_its_siblings_are_not(bench, toy_grid, tmp_path):
     methods = "toy_hangs,toy_hangs_in_c,toy_exits,toy_exits_at_once,toy_thread,toy_counts,toy_ae"

@@ -134,6 +134,19 @@ def test_what_is_printed_from_anywhere_goes_to_the_file_in_order(tmp_path, capfd
     assert capfd.readouterr().out == "outside\n"
 
 
+def test_what_an_earlier_process_of_a_run_printed_stays_where_the_run_goes_on(tmp_path):
+    path = tmp_path / "run" / "output.txt"
+    path.parent.mkdir()
+    path.write_text("from the process that was killed\n")
+    with captured(path, goes_on=True) as printed:
+        sys.stdout.write("and from the next\n")
+    assert path.read_text() == "from the process that was killed\nand from the next\n"
+    assert (printed.n_before, printed.n_bytes) == (33, 51)
+    with captured(path) as printed:
+        pass
+    assert (path.exists(), printed.note()) == (False, "")
+
+
 def test_nothing_printed_leaves_no_file_and_no_note(tmp_path):
     with captured(tmp_path / "output.txt") as printed:
         pass
