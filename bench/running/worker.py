@@ -103,7 +103,9 @@ def perform(spec: RunSpec, options: Options) -> str:
             reporter.warn(f"{spec.label}: {note}")
         if row is None:
             return "failed"
-        row |= {"notes": notes + run.notes} if notes + run.notes else {}
+        # a row that is scored once more keeps what was noted while it trained
+        notes = list(dict.fromkeys([*(done or {}).get("notes", []), *notes, *run.notes]))
+        row |= {"notes": notes} if notes else {}
         _sign(row, started, time.perf_counter() - clock, device)
         return _stored_as(store, spec, row)
 
