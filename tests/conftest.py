@@ -39,7 +39,8 @@ def train(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     """Trains what is named, seed 0 of budget ``smoke``, into a store of its own."""
     from bench.opening import Folders
     from bench.running.grid import Request, build
-    from bench.running.worker import Options, perform
+    from bench.running.standing import Options
+    from bench.running.worker import perform
     from bench.store import Store
 
     def run(methods: str, dataset: str, *metrics: str) -> Store:

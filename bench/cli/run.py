@@ -107,7 +107,7 @@ def _command(
     from bench.running.estimate import expected_seconds
     from bench.running.executor import close_pool
     from bench.running.runner import plan
-    from bench.running.worker import Options
+    from bench.running.standing import Options
     from bench.store import Store
 
     timeout = TIMEOUTS.get(asked["budget"], 0.0) if asked["timeout"] is None else asked["timeout"]

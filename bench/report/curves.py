@@ -5,7 +5,6 @@ Every function takes one group of rows, writes PDF, SVG and PNG next to each oth
 
 from __future__ import annotations
 
-import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,8 +207,7 @@ def _line_legend(figure: Any, shapes: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **shape) for shape in shapes.values()]
-    # labels of many parameters have no spaces to break at
-    labels = ["\n".join(textwrap.wrap(label.replace(",", ", "), 52)) for label in shapes]
+    labels = [broken(label, 52) for label in shapes]  # about a column of a paper
     figure.legend(handles, labels, loc="outside lower center", ncols=1)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from bench.rows import is_of_codes
 from bench.running import metric_choice
 from bench.running.kept_codes import KeptCodes, kept_codes
-from bench.running.worker import Options, is_stale
+from bench.running.standing import Options, is_stale
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store, read_row
 from metrics import scoring

@@ -30,8 +30,9 @@ from bench.rows import empty_row
 from bench.running import progress
 from bench.running.isolation import Leftovers, allow_many_files
 from bench.running.output import shorten
+from bench.running.standing import Options, is_done
 from bench.running.stopping import GRACE_SECONDS, end_with, timed_out
-from bench.running.worker import HELD, Options, is_done, perform
+from bench.running.worker import HELD, perform
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 

@@ -16,8 +16,8 @@ from bench.rows import empty_row
 from bench.running import cell_metrics, output, prepare, progress
 from bench.running.executor import BrokenProcessPool, execute, run_parallel
 from bench.running.grid import Grid
+from bench.running.standing import Options, is_done
 from bench.running.training import Interrupted
-from bench.running.worker import Options, is_done
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store
 

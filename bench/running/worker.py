@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,19 @@ import torch
 from bench import checkpoint, provenance, registry
 from bench.api import Method
 from bench.evidence.evaluation import Rows, evaluation_rows
-from bench.evidence.gathering import Evidence, available, has_codes
+from bench.evidence.gathering import Evidence, available
 from bench.evidence.judges import Judge, judge_for
 from bench.messages import error_line
-from bench.opening import Folders, data_store, describe_data, open_dataset, spec_dataset, spec_method
+from bench.opening import data_store, describe_data, open_dataset, spec_dataset, spec_method
 from bench.randomness import seeded_global_state, stream, stream_seed, torch_stream
 from bench.rows import empty_row
 from bench.running import metric_choice
 from bench.running.device_claims import claimed_device
 from bench.running.isolation import Guard, Leftovers, isolated
-from bench.running.kept_codes import kept_codes, save_codes
+from bench.running.kept_codes import save_codes
 from bench.running.output import captured
 from bench.running.progress import Reporter
+from bench.running.standing import Options, is_done, is_stale
 from bench.running.stopping import TimedOut, stop_requests, time_limit, timed_out
 from bench.running.training import Diverged, Interrupted, Schedule, Trainer
 from bench.spec import RunSpec
@@ -37,26 +38,6 @@ from metrics import scoring
 from metrics.protocols import protocol_named
 
 HELD = "held"  # what ``perform`` returns for a run that another process works on
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a worker must know that is not part of a run's identity.
-
-    Attributes:
-        devices: devices to share among workers; each worker claims one.
-        metrics: metric ids to score, None for the protocol's own list.
-        checkpoint_seconds: wall time between checkpoints.
-        retry_before: run again what was stored as failed or diverged before this moment (ISO 8601), "" for nothing.
-        timeout: seconds that a run may take in one process, 0 for as long as it likes.
-    """
-
-    folders: Folders
-    devices: tuple[str, ...] = ("cpu",)
-    metrics: tuple[str, ...] | None = None
-    checkpoint_seconds: float = 20.0
-    retry_before: str = ""
-    timeout: float = 0.0
 
 
 def perform(spec: RunSpec, options: Options) -> str:
@@ -161,35 +142,6 @@ def _stored(store: Store, spec: RunSpec) -> dict[str, Any] | None:
         return store.read(spec)
     except CorruptRow:
         return None  # set aside; the parent has said so, or the next plan will
-
-
-def is_stale(row: dict[str, Any], spec: RunSpec) -> bool:
-    """The data set's code produced other data when this row was made."""
-    return row["status"] == "done" and row.get("dataset_version", 1) != registry.dataset(spec.dataset).card.version
-
-
-def is_done(row: dict[str, Any], spec: RunSpec, options: Options) -> bool:
-    """Nothing is left to do for this row: failed counts as done unless a retry was asked for.
-
-    Skipped does not: the run was refused with other metrics, or by an older version, and is asked for now.
-    """
-    if row["status"] in ("failed", "diverged"):
-        return not row.get("provenance", {}).get("finished", "") < options.retry_before
-    if is_stale(row, spec):
-        return False
-    method, info = registry.method(spec.method).target, describe_data(spec)
-    if row["status"] != "done" or metric_choice.missing(row, options.metrics, spec.protocol, method, info):
-        return False
-    return has_kept(spec, options)
-
-
-def has_kept(spec: RunSpec, options: Options) -> bool:
-    """What metrics of several runs read of this one is in the store; True where none is asked for."""
-    if not metric_choice.of_scope(metric_choice.wanted(options.metrics, spec.protocol), "cell"):
-        return True
-    if not has_codes(registry.method(spec.method).target):
-        return True
-    return kept_codes(Store(options.folders.results).artifacts(spec.hash) / "codes.h5", 1) is not None
 
 
 class _Run:

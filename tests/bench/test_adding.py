@@ -19,7 +19,8 @@ from bench.fetching.self_test import look_at
 from bench.opening import Folders, open_dataset, resolve_source
 from bench.registry import UsageError
 from bench.running.grid import Request, build
-from bench.running.worker import Options, perform
+from bench.running.standing import Options
+from bench.running.worker import perform
 from bench.spec import RunSpec
 from bench.store import Store
 from metrics.protocols import protocol_named

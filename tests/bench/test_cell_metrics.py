@@ -15,7 +15,8 @@ from bench.rows import empty_row, objection
 from bench.running import cell_metrics
 from bench.running.grid import Request, build
 from bench.running.kept_codes import kept_codes, save_codes
-from bench.running.worker import Options, is_done, perform
+from bench.running.standing import Options, is_done
+from bench.running.worker import perform
 from bench.spec import RunSpec
 from bench.store import Store
 from metrics.udr import udr

@@ -11,7 +11,8 @@ from bench.cli import main
 from bench.opening import Folders
 from bench.running import metric_choice, prepare
 from bench.running.grid import Request, build
-from bench.running.worker import Options, perform
+from bench.running.standing import Options
+from bench.running.worker import perform
 from bench.store import Store, row_problem
 
 METHODS = "dsvae[n_steps=2,width=4,n_hidden=16],mocogan[n_steps=2,width=4]"

@@ -19,8 +19,9 @@ from bench.running import worker
 from bench.running.estimate import seconds_per_step
 from bench.running.grid import Request, build
 from bench.running.prepare import jobs
+from bench.running.standing import Options
 from bench.running.training import Interrupted
-from bench.running.worker import Options, perform
+from bench.running.worker import perform
 from bench.spec import RunSpec
 from bench.store import Store
 

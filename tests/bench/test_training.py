@@ -362,7 +362,8 @@ from pathlib import Path
 from bench.running import training
 from bench.running.grid import Request, build
 from bench.opening import Folders
-from bench.running.worker import Options, perform
+from bench.running.standing import Options
+from bench.running.worker import perform
 
 kill_at, results = int(sys.argv[1]), Path(sys.argv[2])
 step = training.Trainer.step

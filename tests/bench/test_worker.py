@@ -17,7 +17,8 @@ from bench.opening import Folders
 from bench.rows import empty_row
 from bench.running import executor, worker
 from bench.running.grid import Request, build
-from bench.running.worker import HELD, Options, is_done, perform
+from bench.running.standing import Options, is_done
+from bench.running.worker import HELD, perform
 from bench.store import Store
 
 

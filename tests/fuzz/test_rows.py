@@ -17,7 +17,7 @@ from bench.report import figures, frame, render, run_page, tables
 from bench.rows import empty_row
 from bench.running import progress
 from bench.running.estimate import expected_seconds
-from bench.running.worker import Options, is_done
+from bench.running.standing import Options, is_done
 from bench.spec import RunSpec
 from bench.store import CorruptRow, Store, read_row
 

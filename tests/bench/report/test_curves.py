@@ -62,6 +62,18 @@ def test_many_settings_are_one_line_per_method_in_comparison_and_a_line_each_in_
     assert labels[1][-1] == "betavae[beta=16] (n = 2)"
 
 
+def test_a_label_of_many_parameters_stays_on_the_page(monkeypatch, tmp_path):
+    rows = [curve_row("cdsvae", 0, beta, nll=beta) for beta in (1, 2)]
+    for one in rows:
+        params = one["spec"]["method_params"]
+        params |= {f"a_long_parameter_{i}": params["beta"] for i in range(4)}
+    with style.style():
+        *_, figure = drawn(monkeypatch, rows, tmp_path)
+        figure.draw_without_rendering()
+        box, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+
+
 def test_lines_that_do_not_fit_go_to_a_second_figure_with_the_same_heights(monkeypatch, tmp_path):
     rows = [curve_row("betavae", 0, beta, nll=beta) for beta in range(11)]
     with style.style():
