@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from bench.files import lines
-from bench.files.codes_file import MAX_BYTES, MAX_NAME, CodesFile
+from bench.files.codes_contents import MAX_BYTES, MAX_NAME, CodesFile
 from bench.messages import listed, one_line
 from bench.registry import UsageError
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from bench.files import npy
-from bench.files.codes_file import MAX_NAME, MAX_NAMES, CodesFile, check_plausible, collect, damage
+from bench.files.codes_contents import MAX_NAME, MAX_NAMES, CodesFile, check_plausible, collect, damage
 from bench.files.hdf5_texts import check_texts
 from bench.messages import one_line
 from bench.registry import UsageError

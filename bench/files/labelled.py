@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.files import codes_file, judged_files
-from bench.files.codes_file import CodesFile
+from bench.files.codes_contents import HOW, CodesFile
 from bench.messages import listed, one_line
 from bench.registry import UsageError, did_you_mean
 from metrics import scoring
@@ -102,10 +102,10 @@ def _check_complete(first: CodesFile, arrays: Mapping[str, np.ndarray], factors_
     if "grid_codes" in arrays and "factor_sizes" in arrays and "codes" not in arrays:
         return
     if "codes" not in arrays:
-        raise UsageError(f"{where} {holds} codes; wanted codes and factors, as {codes_file.HOW} writes them")
+        raise UsageError(f"{where} {holds} codes; wanted codes and factors, as {HOW} writes them")
     if "factors" not in arrays:
         is_text = "" in first.arrays and first.factor_names is not None
-        how = "or begin the column names with codes_ and factors_" if is_text else f"or save both with {codes_file.HOW}"
+        how = "or begin the column names with codes_ and factors_" if is_text else f"or save both with {HOW}"
         raise UsageError(f"{where} {holds} factors; name a second file with --factors FILE, {how}")
 
 
