@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,31 @@ FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ("bench"
 
 def imported(path: Path) -> set[str]:
     """Modules that a file imports, anywhere in it."""
+    return imported_by(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def imported_by(nodes) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def loaded_with(path: Path) -> set[str]:
+    """Modules that a file imports as it is loaded: not those of functions, nor those that types alone need."""
+
+    def outside_functions(node):
+        for child in ast.iter_child_nodes(node):
+            is_for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            if not is_for_types and not isinstance(child, ast.FunctionDef):
+                yield child
+                yield from outside_functions(child)
+
+    body = list(outside_functions(ast.parse(path.read_text(encoding="utf-8"))))
+    return imported_by(body)
 
 
 def offenders(files, is_wrong):
@@ -38,6 +57,14 @@ def test_methods_import_the_contract_and_each_other_only():
         FILES["methods"],
         lambda name: name.split(".")[0] in ("bench", "metrics") and not name.startswith(allowed) and name != "bench",
     )
+
+
+def test_no_module_loads_itself_by_way_of_others():
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+             for files in FILES.values() for path in files}  # fmt: skip
+    graph = {name: (loaded_with(path) & names.keys()) - {name} for name, path in names.items()}
+    assert "bench.files.codes_contents" in graph["bench.files.csv_codes"]
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_nothing_imports_the_command_line():
