@@ -138,6 +138,10 @@ class Method(nn.Module):
 
     Attributes:
         part_names: what ``parts`` gives, where a method offers it; names of ``metrics.registry.PARTS``.
+        n_flows: of a method with ``transform``, how many moves of its own it has; as many as the data has
+            transformations where it is not said.
+        knows_names: whether ``transform`` takes amounts by the names of the data's transformations; what the card says
+            of ``supervised`` where it is not said. The suite matches flows to names otherwise.
         extras: names of ``DataSpec.extras`` that each batch must bring; set by a subclass or by its ``__init__``, which
             raises ValueError where the data cannot bring what it needs.
     """

@@ -25,7 +25,8 @@ class FFRLConfig(FlowFactorsConfig):
     """Defaults are the released MNIST script.
 
     Attributes:
-        labelled: share of the training sequences whose transformation is told; below 1 the rest is inferred.
+        labelled: share of the training sequences whose transformation is told; below 1 the rest is inferred. With 0
+            flows have no names, and are matched as those of ``ffrl_weak``.
     """
 
     n_steps: int = 90_000
@@ -51,8 +52,9 @@ CARD = MethodCard(
     source="KingJamesSong/latent-flow: trainers/trainer_ot_scratch.py (objective), models/HJPDE.py, DiffPDE.py and "
     "vae.py, scripts/mnist.sh (parameters).",
     notes=f"{NOTES} labelled < 1 is the semi-supervised setting: labelled sequences use their own transformation and "
-    "teach the index network by cross-entropy, others draw it from that network (as ffrl_weak); its shares and weights "
-    "in the paper are not known. pde, force, prior and n_moves are what ablations vary.",
+    "teach the index network by cross-entropy, others draw it from that network, which has the KL of q(k|x) to the "
+    "uniform distribution in both objectives; its shares and weights in the paper are not known. pde, force, prior and "
+    "n_moves are what ablations vary.",
     grids={
         "shapes3d": ({"width": 226, "n_steps": 100_000},),
         "ablation": ({"pde": "none"}, {"pde": "wave"}, {"force": False}, {"prior": "fixed"}),
@@ -69,6 +71,7 @@ class FFRL(FlowFactors):
 
     def __init__(self, config: FFRLConfig, data: DataSpec) -> None:
         super().__init__("ffrl", config, data, infers=config.labelled < 1)
+        self.knows_names = config.labelled > 0
 
     def mixture(self, batch: Batch, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """How much each flow acts, (n_moves, n_flows, batch), and the terms of its inference."""

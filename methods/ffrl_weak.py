@@ -16,24 +16,37 @@ from methods.parameters import check_at_least, check_positive
 
 
 @dataclass(frozen=True)
-class FFRLWeakConfig(FlowFactorsConfig):
+class InferredFlowConfig(FlowFactorsConfig):
     """Defaults are the released weak trainer's.
 
     Attributes:
-        n_flows: K; 0 is one per transformation of the data.
         cooling: the Gumbel temperature falls as exp(-cooling · share of training), 3e-5 · 100,000 as released.
         least_temperature: where it stays.
     """
 
     n_steps: int = 100_000
-    n_flows: int = 0
     cooling: float = 3.0
     least_temperature: float = 0.05
 
+    def check(self, method: str) -> None:
+        super().check(method)
+        check_at_least(method, self, 0, "cooling")
+        check_positive(method, self, "least_temperature")
+
+
+@dataclass(frozen=True)
+class FFRLWeakConfig(InferredFlowConfig):
+    """Further parameters.
+
+    Attributes:
+        n_flows: K; 0 is one per transformation of the data.
+    """
+
+    n_flows: int = 0
+
     def __post_init__(self) -> None:
         self.check("ffrl_weak")
-        check_at_least("ffrl_weak", self, 0, "n_flows", "cooling")
-        check_positive("ffrl_weak", self, "least_temperature")
+        check_at_least("ffrl_weak", self, 0, "n_flows")
 
 
 CARD = replace(
@@ -47,30 +60,33 @@ CARD = replace(
     notes=f"{NOTES} Everything that depends on the transformation is mixed by one one-hot draw per sequence (straight "
     "through). objective=clean adds KL(q(k|x) ‖ uniform). objective=released adds -log of the commonest flow's share "
     "of the batch, which pulls a batch that holds one transformation into one flow and nothing apart into others; its "
-    "initial condition is that of the last flow alone (overwritten, not summed). Earlier released versions compared "
-    "with the true label. Which flow came to stand for which transformation is not decided in training: match flows "
+    "initial condition is that of the last flow alone (overwritten, not summed). q(k|x) tends to name one flow for "
+    "everything within a few dozen steps, and the others are then never used (docs/findings.md). Until March 2024 the "
+    "authors' term compared with the true label, which is ffrl_taught here. "
+    "Which flow came to stand for which transformation is not decided in training: match flows "
     "to names before transform with named amounts; infer_amounts gives q(k|x) at every step.",
     grids={"shapes3d": ({"width": 226},), "ablation": FFRL_CARD.grids["ablation"]},
 )
 
 
-@register_method("ffrl_weak", config=FFRLWeakConfig, card=CARD)
-class FFRLWeak(FlowFactors):
-    """FFRL with a network that infers the flow."""
+class InferredFlow(FlowFactors):
+    """FFRL with a network that infers the flow; a subclass says what teaches it (``index_terms``)."""
 
-    config: FFRLWeakConfig
+    config: InferredFlowConfig
 
-    def __init__(self, config: FFRLWeakConfig, data: DataSpec) -> None:
-        super().__init__("ffrl_weak", config, data, config.n_flows, infers=True)
+    def __init__(self, name: str, config: InferredFlowConfig, data: DataSpec, n_flows: int = 0) -> None:
+        super().__init__(name, config, data, n_flows, infers=True)
+
+    def index_terms(self, logits: Tensor, drawn: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the loss that shape q(k|x), in nats, of its logits and one-hot draws (batch, n_flows)."""
+        raise NotImplementedError
 
     def mixture(self, batch: Batch, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """One drawn flow per sequence, (n_moves, n_flows, batch), and the index's term."""
-        config = self.config
         logits = self.index_logits(x)
-        temperature = annealed(batch.step, batch.n_steps, config.cooling, config.least_temperature)
+        temperature = annealed(batch.step, batch.n_steps, self.config.cooling, self.config.least_temperature)
         drawn = gumbel_softmax(logits, temperature, generator)
-        index = uniform_kl(logits).mean() if config.objective == "clean" else -drawn.mean(0).max().log()
-        return drawn.T.expand(self.n_moves, *drawn.T.shape), {"index_kl": index}
+        return drawn.T.expand(self.n_moves, *drawn.T.shape), self.index_terms(logits, drawn, batch)
 
     def infer_amounts(self, x: Tensor) -> Tensor:
         """q(k|x) at each step, (batch, time - 1, n_flows), of x (batch, time, *observation).
@@ -83,3 +99,18 @@ class FFRLWeak(FlowFactors):
     def released_initial(self, squares: Tensor, shares: Tensor) -> Tensor:
         """That of the last flow alone: the authors overwrite where they mean to add."""
         return shares[-1] * squares[-1]
+
+
+@register_method("ffrl_weak", config=FFRLWeakConfig, card=CARD)
+class FFRLWeak(InferredFlow):
+    """FFRL whose flows stand for whatever helps the likelihood."""
+
+    config: FFRLWeakConfig
+
+    def __init__(self, config: FFRLWeakConfig, data: DataSpec) -> None:
+        super().__init__("ffrl_weak", config, data, config.n_flows)
+
+    def index_terms(self, logits: Tensor, drawn: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """KL to the uniform distribution, or as released -log of the commonest flow's share of the batch."""
+        is_clean = self.config.objective == "clean"
+        return {"index_kl": uniform_kl(logits).mean() if is_clean else -drawn.mean(0).max().log()}

@@ -57,7 +57,9 @@ CARD = MethodCard(
     source="KingJamesSong/PDETraversal: lib/WavePDE.py, lib/trainer_vae_scratch.py, scripts/mnist_scratch.sh.",
     notes="As the baseline of FFRL: one flow per transformation (the script has 16 for 3, which its own transformer "
     "does not define). A step draws one time s of each sequence (the authors: one of each batch) and compares frames "
-    "0, s and s + 1. Times of the moves are 0, 1, …; the initial condition keeps the move at time 0 small, and "
+    "0, s and s + 1, s at most T - 2 as there: the last frame and the move at time T, which the scores count and the "
+    "authors' evaluation leaves out, are never trained (compare equivariance_error/without_last). Times of the moves "
+    "are 0, 1, …; the initial condition keeps the move at time 0 small, and "
     "transform leaves it out: z_t = z_(t-1) + ∇u(z_(t-1), t). objective=released keeps row sums of the Hessian for "
     "the Laplacian, derivatives in time summed over the batch and means over latents; objective=clean has the "
     "exact Laplacian (n_probes > 0: Hutchinson's), derivatives per row and ‖∇u‖² at time 0. The Jacobian term rewards "

@@ -113,6 +113,7 @@ class TVAE(Method):
     """Capsules of Student-t units that roll in time."""
 
     part_names: ClassVar[tuple[str, ...]] = ("capsules",)
+    n_flows: ClassVar[int] = 1  # whatever acts is a roll
 
     def __init__(self, config: TVAEConfig, data: DataSpec) -> None:
         super().__init__()

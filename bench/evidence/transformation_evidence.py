@@ -35,7 +35,9 @@ def offers(method: type[Method], info: DataInfo) -> set[str]:
     if traversal_rule.can_move(method, info):
         names.add("rollouts")
         if len(info.transformations) > 1:
-            names |= {"rollouts_switching", "rollouts_superposing", "pair_predictions"}
+            names |= {"rollouts_switching", "rollouts_superposing"}
+            if getattr(method, "n_flows", None) != 1:  # of one move there is nothing to tell apart
+                names.add("pair_predictions")
         if info.unseen:
             names.add("rollouts_unseen")
         if hasattr(method, "infer_amounts") and hasattr(method, "transform"):
@@ -146,22 +148,36 @@ def _along(
 
 @torch.inference_mode()
 def _pair_predictions(evidence: Evidence) -> PairPredictions:
-    """Decoded first and last frames of each transformation, and what a classifier makes of them."""
-    info, rule = evidence.data.info, _rule(evidence)
+    """Decoded first and last frames of each move, and what a classifier makes of them."""
     settings = pair_classifier.QUICK if evidence.protocol.name == "quick" else pair_classifier.FULL
     evidence.method.eval()
-    courses = traversal_rule.one_alone(info)
+    moves = _moves(evidence)
+    courses, n = traversal_rule.one_alone(evidence.data.info), settings.n_pairs // len(moves)
     differences, labels = [], []
-    for kind, course in enumerate(courses):
-        x0 = _moved(evidence, course, settings.n_pairs // len(courses), "pairs")[:, 0]
-        for piece in x0.split(max(1, CHUNK // info.n_frames)):
-            amounts = torch.from_numpy(course).to(evidence.device).expand(len(piece), -1, -1)
-            frames = rule.move(piece.to(evidence.device), amounts)
+    for kind, (move, amounts) in enumerate(moves):
+        # First frames of one law for all, or where a course begins would give it away; and others for each, or moves
+        # that are alike would give the same pairs, learnt under one label.
+        x0 = _moved(evidence, courses[np.arange(n) % len(courses)], n, f"pairs {kind}")[:, 0]
+        for piece in x0.split(max(1, CHUNK // evidence.data.info.n_frames)):
+            frames = move(piece.to(evidence.device), amounts.expand(len(piece), -1, -1))
             # of images in [-1, 1]
             differences.append(pair_classifier.smaller(2 * (frames[:, 0] - frames[:, -1]).float(), settings.side))
             labels.append(torch.full((len(piece),), kind))
     seed = stream_seed(EVALUATION_SEED, evidence.dataset_id, "pair classifier")
-    return pair_classifier.predictions(torch.cat(differences), torch.cat(labels), len(courses), settings, seed)
+    return pair_classifier.predictions(torch.cat(differences), torch.cat(labels), len(moves), settings, seed)
+
+
+def _moves(evidence: Evidence) -> list[tuple[traversal_rule.MoveFunction, Tensor]]:
+    """What shall be told apart, each with its amounts (n_steps, n_columns).
+
+    They are all flows of a method that was told nothing, whichever transformations they were matched to, and what
+    stands for each transformation otherwise.
+    """
+    rule, courses = _rule(evidence), traversal_rule.one_alone(evidence.data.info)
+    if rule.alone is None:
+        return [(rule.move, course) for course in torch.from_numpy(courses).to(evidence.device)]
+    move = evidence.method.transform
+    return [(move, speeds.expand(courses.shape[1], -1)) for speeds in rule.alone]  # type: ignore[misc]
 
 
 @torch.inference_mode()

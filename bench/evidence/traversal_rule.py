@@ -42,12 +42,15 @@ class Rule:
         move: x0 (batch, *observation), amounts (batch, n_steps, n_transformations) -> frames (batch, n_steps + 1,
             *observation), the untouched reconstruction first.
         flows: which single flow of the method each transformation is nearest to; empty for "best_dim".
+        alone: of "matched", what the method's ``transform`` takes for one step of each of its own flows by itself,
+            (n_flows, n_columns). Two transformations may have been given the same one, others none.
     """
 
     name: str
     assignment: tuple[str, ...]
     move: MoveFunction
     flows: tuple[int, ...] = ()
+    alone: Tensor | None = None
 
 
 def can_move(method: type[Method], info: DataInfo) -> bool:
@@ -61,7 +64,7 @@ def rule_for(method: Method, data: Any, dataset_id: str, device: torch.device) -
     sequences = _Sequences(data, dataset_id, device)
     if not hasattr(method, "transform"):
         return _best_dim(method, sequences)
-    if method.card.supervised:
+    if getattr(method, "knows_names", method.card.supervised):
         flows = tuple(range(len(data.info.transformations)))
         return Rule("transform", (), method.transform, flows)  # type: ignore[arg-type]
     return _matched(method, sequences)
@@ -153,7 +156,7 @@ def _matched(method: Method, sequences: _Sequences) -> Rule:
     def move(x0: Tensor, amounts: Tensor) -> Tensor:
         return method.transform(x0, amounts @ places)  # type: ignore[operator, no-any-return]
 
-    return Rule("matched", tuple(words), move, tuple(flows))
+    return Rule("matched", tuple(words), move, tuple(flows), alone)
 
 
 def _mean_speeds(method: Method, x: Tensor) -> Tensor | None:

@@ -20,7 +20,7 @@ KEY = "equivariance_error/relative"
 def draw_shares(group: Group, path: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
     """Seeds as points, their mean with its interval for each share above 0; nothing with fewer than two shares.
 
-    The weakly supervised form, where it was run, is a line across: it is told nothing.
+    What was told nothing is a line across: share 0, where it was run, else the weakly supervised form.
     """
     families = shares_of(group)
     if not families:
@@ -41,7 +41,7 @@ def draw_shares(group: Group, path: Path, formats: tuple[str, ...] = FORMATS) ->
                 one = score.estimate
                 if one is not None and one.low is not None and one.high is not None:
                     axes.plot([share, share], [one.low, one.high], "-", color=shape["color"], lw=0.9)
-        for cell in _unlabelled(group):
+        for cell in unlabelled(group):
             estimate = cell.score(KEY).estimate
             assert estimate is not None
             axes.axhline(
@@ -69,7 +69,7 @@ def shares_of(group: Group) -> dict[str, list[tuple[float, Cell]]]:
     for cell in group.cells:
         params: dict[str, Any] = dict(cell.spec["method_params"])
         share = params.pop(PARAMETER, None)
-        # with none of them labelled, flows have no names that could be scored
+        # an axis of shares is logarithmic: 0 has no place on it
         if share and cell.score(KEY).values:
             found[cell.method, canonical_json(params)].append((float(share), cell))
     several = [(method, sorted(cells, key=lambda one: one[0])) for (method, _), cells in found.items()]
@@ -81,5 +81,8 @@ def shares_of(group: Group) -> dict[str, list[tuple[float, Cell]]]:
     }
 
 
-def _unlabelled(group: Group) -> Sequence[Cell]:
-    return [cell for cell in group.cells if cell.method == UNLABELLED and cell.score(KEY).values]
+def unlabelled(group: Group) -> Sequence[Cell]:
+    """Scored cells that were told nothing."""
+    scored = [cell for cell in group.cells if cell.score(KEY).values]
+    none = [cell for cell in scored if cell.spec["method_params"].get(PARAMETER) == 0]
+    return none or [cell for cell in scored if cell.method == UNLABELLED]

@@ -231,6 +231,33 @@ def test_pairs_that_differ_are_told_apart_and_others_are_not(monkeypatch):
     assert blind == pytest.approx(1 / 3, abs=0.1)  # three standard errors of 270 pairs
 
 
+def test_pairs_of_a_method_that_was_told_nothing_are_those_of_its_own_flows(monkeypatch):
+    """Four flows, of which one is nearest to every transformation: still there are four moves to tell apart."""
+    monkeypatch.setattr(pair_classifier, "QUICK", VPSettings(n_pairs=400, side=16, n_epochs=6, evaluate_every=3))
+
+    class FourFlows(Codes):
+        card = replace(CARD, supervised=False)
+        n_flows = 4
+
+        def transform(self, x0, amounts):
+            effect = torch.tensor([[0, 0, -0.02], [-0.08, 0, 0], [0, -0.08, 0], [-0.08, -0.08, -0.08]])
+            gone = torch.cat([torch.zeros_like(amounts[:, :1]), amounts.cumsum(1)], 1)
+            return x0[:, None] + (gone @ effect)[..., None, None]
+
+    evidence = evidence_of(FourFlows())
+    found = transformation_evidence.make(evidence, "pair_predictions")
+    assert transformation_evidence.make(evidence, "rollouts").assignment == tuple(f"{name}: flow 0" for name in KINDS)
+    assert found.n_classes == 4
+    assert set(found.labels) == {0, 1, 2, 3}
+    assert vp_score(found)["vp_score"] > 0.95
+
+    class OneMove(Untold):
+        n_flows = 1
+
+    assert "pair_predictions" not in available(OneMove, INFO)
+    assert "rollouts_switching" in available(OneMove, INFO)
+
+
 def test_likelihood_terms_are_densities_of_the_first_frames():
     class Gaussian(Codes):
         def gaussian_posterior(self, x):

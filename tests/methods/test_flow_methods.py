@@ -5,6 +5,7 @@ import torch
 
 from bench.api import Batch, DataSpec
 from methods.ffrl import FFRL, FFRLConfig
+from methods.ffrl_taught import FFRLTaught, FFRLTaughtConfig
 from methods.ffrl_weak import FFRLWeak, FFRLWeakConfig
 from methods.flow_calculus import gradient
 from methods.poflow import PoFlow, PoFlowConfig
@@ -60,6 +61,7 @@ VARIANTS = [
             ],
         ),
         (FFRLWeak, FFRLWeakConfig, SMALL, [{}, {"n_flows": 3}, {"n_moves": 2}]),
+        (FFRLTaught, FFRLTaughtConfig, SMALL, [{}]),
         (PoFlow, PoFlowConfig, SMALL, [{}]),
         (
             STA,
@@ -185,6 +187,7 @@ def test_a_transformation_that_is_told_is_used_and_one_that_is_not_told_is_not()
     for cls, config, small, reads in (
         (FFRL, FFRLConfig, SMALL, True),
         (PoFlow, PoFlowConfig, SMALL, True),
+        (FFRLTaught, FFRLTaughtConfig, SMALL, True),
         (FFRLWeak, FFRLWeakConfig, SMALL, False),
         (STA, STAConfig, SMALL_STA, False),
     ):
@@ -203,6 +206,24 @@ def test_semi_supervision_labels_a_fixed_share_of_rows():
         drawn, _ = ffrl.mixture(Batch(x, index, 0, 10, never), x, torch.Generator().manual_seed(0))
     unlabelled = (drawn.sum((0, 1)) > 0).float()  # a row without amounts acts only where they are inferred
     assert 1 - unlabelled.mean().item() == pytest.approx(0.25, abs=0.002)
+
+
+def test_names_of_flows_come_from_labels():
+    """The suite takes flows by name where any label was used, and matches them otherwise."""
+    assert [build(FFRL, FFRLConfig(labelled=share, **SMALL)).knows_names for share in (0.0, 0.01, 1.0)] == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+def test_a_taught_network_is_told_the_share_of_each_transformation():
+    method = build(FFRLTaught, FFRLTaughtConfig(**SMALL))
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    amounts = torch.zeros(2, 3, 2)
+    amounts[0, :, 0], amounts[1, 0] = 1.0, torch.tensor([1.0, -3.0])
+    found = method.index_terms(logits, logits, Batch(torch.zeros(2, 4, 1, 8, 8), torch.arange(2), 0, 10, amounts))
+    log_p = torch.log_softmax(logits, -1)
+    expected = -(log_p[0, 0] + 0.25 * log_p[1, 0] + 0.75 * log_p[1, 1]) / 2
+    torch.testing.assert_close(found["label_nll"], expected)
 
 
 def test_the_clean_objective_presses_spikes_to_be_sparse_and_the_released_one_does_not():

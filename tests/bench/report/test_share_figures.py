@@ -4,7 +4,7 @@ import pytest
 from synthetic_rows import row
 
 from bench.report.frame import groups
-from bench.report.share_figures import KEY, draw_shares, shares_of
+from bench.report.share_figures import KEY, draw_shares, shares_of, unlabelled
 
 PARAMS = {"n_steps": 1200, "width": 64}
 
@@ -30,6 +30,13 @@ def test_a_curve_is_of_cells_that_differ_in_their_share_alone_and_have_one():
     assert name == "ffrl"
     assert [share for share, _ in cells] == [0.01, 0.1, 1.0]
     assert [cell.score(KEY).estimate.mean for _, cell in cells] == pytest.approx([0.85, 0.61, 0.41])
+
+
+def test_what_was_told_nothing_is_share_0_or_else_the_weak_form():
+    (group,) = groups(ROWS)
+    assert [cell.method for cell in unlabelled(group)] == ["ffrl"]
+    (group,) = groups([one for one in ROWS if one["spec"]["method_params"].get("labelled") != 0.0])
+    assert [cell.method for cell in unlabelled(group)] == ["ffrl_weak"]
 
 
 def test_the_curve_is_drawn_in_three_formats_alike(tmp_path):
