@@ -48,6 +48,7 @@ def seeded_global_state(seed: int, notice: Callable[[str], None] | None = None) 
 
     Args:
         notice: told when code inside seeds one of them itself: its draws are then the same for every seed of the run.
+            This function inside itself is not reported.
     """
     import torch
 
@@ -55,9 +56,9 @@ def seeded_global_state(seed: int, notice: Callable[[str], None] | None = None) 
     # named, because fork_rng warns where it finds several devices by itself
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
+        seeds = ((torch.manual_seed, seed), (np.random.seed, seed % 2**32), (random.seed, seed))
+        for sets_seed, value in seeds:
+            getattr(sets_seed, "unwatched", sets_seed)(value)
         try:
             with _told_of_seeding(notice) if notice else nullcontext():
                 yield
@@ -75,6 +76,7 @@ def _told_of_seeding(notice: Callable[[str], None]) -> Iterator[None]:
             notice(f"seeded {whose} global generator: runs of other seeds draw the same from it")
             return seed(*arguments, **keywords)
 
+        told.unwatched = getattr(seed, "unwatched", seed)  # type: ignore[attr-defined]
         return told
 
     places = [(torch, "manual_seed", "torch's"), (np.random, "seed", "numpy's"), (random, "seed", "Python's")]

@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from bench import checkpoint
 from bench.datasets.base import DataInfo, DataStore, canonical_json
 from bench.datasets.containers import SequenceData
-from bench.randomness import stream, stream_seed
+from bench.randomness import seeded_global_state, stream, stream_seed
 from methods.sequence_networks import ends, frame_encoder, per_frame
 
 VERSION = 1  # raised by every change that makes other judges of the same data
@@ -147,7 +146,7 @@ def judge_for(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with _own_draws(SEED):  # its initial weights are drawn, and replaced
+        with seeded_global_state(SEED):  # its initial weights are drawn, and replaced
             network = _network(data.info, settings)
         kept = _load(path, network)
         if kept is None:
@@ -187,7 +186,7 @@ def train(
 ) -> dict[str, Any]:
     """The network with its best weights ("network"), and how it was found."""
     rows, held_out = _training_rows(data)
-    with _own_draws(stream_seed(SEED, dataset_id, "judge")):
+    with seeded_global_state(stream_seed(SEED, dataset_id, "judge")):
         network = _network(data.info, settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         rng = stream(SEED, dataset_id, "judge batches")
@@ -242,17 +241,6 @@ def _network(info: DataInfo, settings: Settings) -> JudgeNetwork:
         raise ValueError("this data set names no factors that a judge could read off a sequence")
     sizes = dict(zip(info.factors.names, info.factors.sizes, strict=True))
     return JudgeNetwork(info.observation_shape, {name: sizes[name] for name in info.judged}, settings)
-
-
-@contextmanager
-def _own_draws(seed: int) -> Iterator[None]:
-    """Initial weights from a seed of their own; the global generator is then as it was.
-
-    ``seeded_global_state`` would report it to the run that asks for the judge, as a seeding by its method.
-    """
-    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        yield
 
 
 def _load(path: Path, network: JudgeNetwork) -> dict[str, Any] | None:

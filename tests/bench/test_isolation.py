@@ -81,6 +81,8 @@ def test_seeding_a_global_generator_is_told_and_drawing_is_not():
     told = []
     with seeded_global_state(7, told.append):
         random.random(), np.random.rand(), torch.rand(())  # noqa: NPY002
+        with seeded_global_state(8), seeded_global_state(9, told.append):  # the suite's own, inside what it watches
+            pass
         assert not told
         np.random.seed(0)  # noqa: NPY002
         torch.manual_seed(0)
