@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.api import Method
 from bench.evidence import traversal_rule
 from bench.evidence.encoding import to_observations
-from bench.inspection.trained import loaded, told
+from bench.inspection.trained import loaded, methods_with, told
 from bench.opening import Folders, spec_method
 from bench.randomness import EVALUATION_SEED, stream
 from bench.registry import UsageError
@@ -59,7 +59,9 @@ def flow_fields(row: Mapping[str, Any], folders: Folders) -> list[FlowField]:
     with told(spec):
         cls = spec_method(spec)[0]
     if not (hasattr(cls, "velocities") and hasattr(cls, "moved")):
-        raise UsageError(f"{spec.method} has no flow field to draw; ffrl, ffrl_weak, poflow and sta have")
+        raise UsageError(
+            f"{spec.method} has no flow field to draw; those that have: {methods_with('velocities', 'moved')}"
+        )
     spec, method, data = loaded(row, folders)
     method.eval()
     rule = traversal_rule.rule_for(method, data, spec.dataset_id, torch.device("cpu"))

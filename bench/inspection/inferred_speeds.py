@@ -11,7 +11,7 @@ import torch
 
 from bench.evidence import traversal_rule
 from bench.evidence.encoding import CHUNK, to_observations
-from bench.inspection.trained import loaded, told
+from bench.inspection.trained import loaded, methods_with, told
 from bench.opening import Folders, spec_method
 from bench.randomness import EVALUATION_SEED, stream
 from bench.registry import UsageError
@@ -50,7 +50,8 @@ def inferred_speeds(row: Mapping[str, Any], folders: Folders) -> InferredSpeeds:
     with told(spec):
         cls = spec_method(spec)[0]
     if not (hasattr(cls, "infer_amounts") and hasattr(cls, "transform")):
-        raise UsageError(f"{spec.method} infers no speeds; sta and ffrl_weak do")
+        able = methods_with("infer_amounts", "transform")
+        raise UsageError(f"{spec.method} infers no speeds; those that do: {able}")
     spec, method, data = loaded(row, folders)
     info, device = data.info, torch.device("cpu")
     if len(info.transformations) < 2:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import checkpoint
+from bench import checkpoint, registry
 from bench.api import Method
 from bench.evidence.encoding import decode, encode_rows, to_observations
 from bench.evidence.evaluation import Rows, evaluation_rows
+from bench.messages import listed
 from bench.opening import Folders, data_store, describe_data, open_dataset, spec_dataset, spec_method
 from bench.registry import UsageError
 from bench.spec import RunSpec
@@ -120,6 +121,12 @@ def told(spec: RunSpec) -> Iterator[None]:
         raise NotTraversable(f"{spec.label}: the row is of another version of bench ({error})") from None
     except (OSError, ValueError) as error:
         raise NotTraversable(str(error)) from None
+
+
+def methods_with(*capabilities: str) -> str:
+    """Names of the registered methods that offer all of these, for messages."""
+    methods = registry.methods().items()
+    return listed(name for name, entry in methods if all(hasattr(entry.target, one) for one in capabilities))
 
 
 def scored_codes(row: Mapping[str, Any], folders: Folders) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -39,8 +39,7 @@ def loaded_with(path: Path) -> set[str]:
                 yield child
                 yield from outside_functions(child)
 
-    body = list(outside_functions(ast.parse(path.read_text(encoding="utf-8"))))
-    return imported_by(body)
+    return imported_by(outside_functions(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def offenders(files, is_wrong):

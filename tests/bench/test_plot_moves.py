@@ -206,8 +206,11 @@ def test_the_page_of_a_run_shows_its_moves(typed, folders, rows, tmp_path):
         (["generalisation"], r"holds nothing unseen; train on transforming_mnist\[unseen=fashion_mnist\]"),
         (["flow"], "draws one run; name it: bench plot flow METHOD/DATASET/SEED"),
         (["flow", f"ffrl/{ON}", f"sta/{ON}"], "draws one run, got"),
-        (["flow", f"vae/{ON}"], "vae has no flow field to draw; ffrl, ffrl_weak, poflow and sta have"),
-        (["speeds", f"ffrl/{ON}"], "ffrl infers no speeds; sta and ffrl_weak do"),
+        (
+            ["flow", f"vae/{ON}"],
+            "vae has no flow field to draw; those that have: ffrl, ffrl_taught, ffrl_weak, poflow, sta",
+        ),
+        (["speeds", f"ffrl/{ON}"], "ffrl infers no speeds; those that do: ffrl_taught, ffrl_weak, sta"),
         (["swiching"], "draws no 'swiching'. Did you mean 'switching'"),
     ],
 )
