@@ -249,6 +249,7 @@ def command(kind: str, run: tuple[str, ...], **typed: Any) -> int:
     """Draws what KIND says; its help is made from ``KINDS``."""
     asked = Asked(kind, run, **typed)
     if kind not in KINDS:
+        _find_figures(kind)  # a kind that is misspelt is told before what else is wrong
         if run or asked.metrics is not None:
             raise UsageError(f"`bench plot {kind}` takes no {'RUN' if run else '--metrics'}")
         return _draw_paper(asked)

@@ -211,6 +211,7 @@ def test_the_page_of_a_run_shows_its_moves(typed, folders, rows, tmp_path):
             "vae has no flow field to draw; those that have: ffrl, ffrl_taught, ffrl_weak, poflow, sta",
         ),
         (["speeds", f"ffrl/{ON}"], "ffrl infers no speeds; those that do: ffrl_taught, ffrl_weak, sta"),
+        (["speds", f"sta/{ON}"], "draws no 'speds'. Did you mean 'speeds'"),
         (["swiching"], "draws no 'swiching'. Did you mean 'switching'"),
     ],
 )
